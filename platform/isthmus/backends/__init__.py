@@ -1,0 +1,1 @@
+"""Floor 7: the only modules that import ray, optuna and mlflow."""

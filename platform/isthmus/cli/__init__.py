@@ -1,0 +1,1 @@
+"""Floor 8: parse, wire backends to ports, print. No logic."""

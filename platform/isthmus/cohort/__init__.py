@@ -1,0 +1,1 @@
+"""Floor 1: participants, phenotypes, splits, the lockbox and a synthetic cohort."""

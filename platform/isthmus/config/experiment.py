@@ -1,0 +1,236 @@
+"""The whole experiment: what is studied, and apart from it how the running is organised."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from isthmus.config.architecture import ModelConfig
+from isthmus.config.settings import Settings
+from isthmus.config.stratification import StratificationConfig
+from isthmus.config.training import TrainingConfig
+from isthmus.core.digest import digest_of
+
+Edge = Annotated[int, Field(ge=4, le=1024)]
+
+
+class CohortConfig(Settings):
+    """Who is studied, where the images are, and what is known of the participants."""
+
+    root: str = Field(
+        ".",
+        description="The cohort's folder, from the experiment file's folder. Where a cohort lies "
+        "is not part of its identity, so this does not enter the digest.",
+    )
+    participants: str = Field(
+        "participants.tsv", description="BIDS participants table, within the cohort's folder."
+    )
+    images: str | None = Field(
+        None,
+        description="Pattern of image paths with {participant_id} and {modality}; or `manifest`.",
+    )
+    manifest: str | None = Field(
+        None, description="Table with columns participant_id, modality, path; or `images`."
+    )
+    mask: str | None = Field(
+        None,
+        description="Brain mask common to the cohort; none given: voxels that are non-zero in "
+        "at least half of the training subjects.",
+    )
+    modalities: tuple[str, ...] = Field(min_length=1, description="Modality labels, as in BIDS.")
+    phenotypes: tuple[str, ...] = Field(
+        (), description="Numeric columns that the phenotype factors are made of."
+    )
+    confounds: tuple[str, ...] = Field(
+        (), description="Columns regressed out of the factor scores (age, sex, site ...)."
+    )
+    group_by: str | None = Field(
+        None, description="Column of the family; its members are never separated."
+    )
+    site: str | None = Field(None, description="Column of the acquisition site.")
+    stratify_by: tuple[str, ...] = Field(
+        (), description="Columns whose distribution the folds should share."
+    )
+    lockbox_share: float = Field(
+        0.15,
+        ge=0.0,
+        le=0.5,
+        description="Share of the families set aside at ingest; only promotion can read it.",
+    )
+
+    @field_validator("modalities")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse repeated labels."""
+        if len(set(value)) != len(value):
+            raise ValueError(f"each modality must be named once, got {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "CohortConfig":
+        """Need a pattern or a manifest, and a pattern that tells images apart."""
+        if (self.images is None) == (self.manifest is None):
+            raise ValueError("give exactly one of cohort.images and cohort.manifest")
+        if self.images is not None:
+            for field in ("{participant_id}", "{modality}"):
+                if field not in self.images:
+                    raise ValueError(f"cohort.images must contain {field}, got {self.images!r}")
+        return self
+
+
+class NormalisationConfig(Settings):
+    """Intensity normalisation, fitted on the training fold alone."""
+
+    method: Literal["voxelwise_minmax", "subject_zscore", "robust_percentile", "global_minmax"] = (
+        Field(
+            "voxelwise_minmax",
+            description="Voxelwise min-max across subjects (the paper); each subject's own "
+            "z-score, mapped from [-5, 5] to [0, 1]; the training fold's 1st and 99th in-mask "
+            "percentile; or its smallest and largest in-mask value.",
+        )
+    )
+    clip: bool = Field(True, description="Clip what leaves [0, 1].")
+    leaky: bool = Field(
+        False,
+        description="Fit on held-out subjects too, as the published code does. For comparison "
+        "only: every number so made is labelled `leaky`.",
+    )
+
+
+class VolumesConfig(Settings):
+    """What an image must be, and how it is kept."""
+
+    grid: tuple[Edge, Edge, Edge] | None = Field(
+        None,
+        description="The cohort's grid in voxels; none given: that of the mask, or of most images.",
+    )
+    voxel_size_mm: tuple[float, float, float] | None = Field(
+        None, description="Voxel edges of the grid to resample to; needs `resample`."
+    )
+    resample: bool = Field(
+        False, description="Resample images that are not on the cohort's grid, else refuse them."
+    )
+    storage_dtype: Literal["float32", "float16"] = Field(
+        "float32", description="Precision of the stored volumes."
+    )
+    min_finite_share: float = Field(
+        1.0, ge=0.0, le=1.0, description="Least share of finite voxels; the others become 0."
+    )
+    min_mask_coverage: float = Field(
+        0.5, ge=0.0, le=1.0, description="Least share of the mask with non-zero values."
+    )
+    normalisation: NormalisationConfig = Field(
+        NormalisationConfig(), description="Intensity normalisation."
+    )
+
+    @model_validator(mode="after")
+    def _resampling(self) -> "VolumesConfig":
+        """Refuse a voxel size that nothing would be resampled to."""
+        if self.voxel_size_mm is not None and not self.resample:
+            raise ValueError("volumes.voxel_size_mm needs volumes.resample: true")
+        return self
+
+
+class CrossValidationConfig(Settings):
+    """Folds over families."""
+
+    n_folds: int = Field(10, ge=2, le=50, description="Parts; each is held out once.")
+    split_file: str | None = Field(
+        None, description="A split written by hand or by an earlier run, used as it is."
+    )
+
+
+class ControlsConfig(Settings):
+    """What each trial is compared with, on the same held-out subjects and mask."""
+
+    probe_targets: tuple[str, ...] = Field(
+        (), description="Columns to predict from the embedding (age, sex ...)."
+    )
+    tissue: Literal["kmeans", "none"] = Field(
+        "kmeans",
+        description="Where grey and white matter come from for the CNR: a k-means split of each "
+        "subject's T1w, or no CNR.",
+    )
+
+
+class ExecutionConfig(Settings):
+    """How the running is organised. Nothing here changes a result or enters the digest."""
+
+    output: str = Field("runs", description="Folder of trials, from the experiment file's folder.")
+    store: str = Field(
+        "store", description="Folder or fsspec URL of the volume store, from the same folder."
+    )
+    tracking_uri: str | None = Field(
+        None, description="MLflow; none given: a sqlite file beside the trials."
+    )
+    address: str | None = Field(
+        None, description="Ray cluster; none given: a local one where Ray is needed."
+    )
+    workers: int = Field(
+        1, ge=1, le=1024, description="Training processes; with two or more, on Ray."
+    )
+    threads_per_worker: int | None = Field(
+        None, ge=1, description="Compute threads of each; none given: the cores shared out."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
+    max_failures: int = Field(
+        2, ge=0, description="Worker failures after which a fold is given up."
+    )
+    ingest_processes: int | None = Field(
+        None, ge=1, description="Processes that read images; none given: one a core."
+    )
+    checkpoint_every_steps: int = Field(
+        100, ge=1, description="Optimiser steps between checkpoints; each epoch's end has one."
+    )
+
+
+class ExperimentConfig(Settings):
+    """One experiment, resolved: the file alone reruns it."""
+
+    schema_version: Literal[1] = Field(1, description="Version of this language.")
+    preset: str | None = Field(
+        None, description="Named settings to start from: paper, released or smoke."
+    )
+    name: str = Field(
+        "isthmus", min_length=1, max_length=80, description="What people call the experiment."
+    )
+    seed: int = Field(0, ge=0, description="The root of every random stream.")
+    cohort: CohortConfig = Field(description="Participants and images.")
+    volumes: VolumesConfig = Field(VolumesConfig(), description="Images on one grid.")
+    model: ModelConfig = Field(ModelConfig(), description="The model.")
+    training: TrainingConfig = Field(TrainingConfig(), description="The fit.")
+    cross_validation: CrossValidationConfig = Field(
+        CrossValidationConfig(), description="Folds over families."
+    )
+    controls: ControlsConfig = Field(ControlsConfig(), description="What trials must beat.")
+    stratification: StratificationConfig = Field(
+        StratificationConfig(), description="Strata and phenotypes."
+    )
+    execution: ExecutionConfig = Field(ExecutionConfig(), description="How it is run.")
+
+    @model_validator(mode="after")
+    def _modalities_known(self) -> "ExperimentConfig":
+        """Refuse modalities that the cohort does not have."""
+        unknown = set(self.model.modalities or ()) - set(self.cohort.modalities)
+        if unknown:
+            raise ValueError(
+                f"model.modalities must be among cohort.modalities "
+                f"{list(self.cohort.modalities)}, got {sorted(unknown)}"
+            )
+        return self
+
+    @property
+    def fused_modalities(self) -> tuple[str, ...]:
+        """Modalities the model is given, in the order of its inputs."""
+        return self.model.modalities or self.cohort.modalities
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that can change a result.
+
+        The preset's name, the experiment's name, `cohort.root` and `execution` are left out: they
+        say where a setting came from, what people call it, where files lie and how it is run.
+        """
+        content = self.model_dump(mode="json", exclude={"preset", "name", "execution"})
+        del content["cohort"]["root"]
+        content["model"]["modalities"] = list(self.fused_modalities)
+        return digest_of(content)

@@ -1,0 +1,223 @@
+"""Loading an experiment: preset, then file, then overrides; each miss named with its place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.paths import did_you_mean, merge, put, require_path, settings_paths
+from isthmus.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A resolved experiment and the folder its relative paths start from.
+
+    Attributes
+    ----------
+    config : ExperimentConfig
+        All settings, resolved.
+    folder : Path
+        Absolute folder of the experiment file.
+    """
+
+    config: ExperimentConfig
+    folder: Path
+
+    @property
+    def cohort_root(self) -> Path:
+        """Absolute folder of the cohort."""
+        return (self.folder / self.config.cohort.root).resolve()
+
+    @property
+    def output(self) -> Path:
+        """Absolute folder of the trials."""
+        return (self.folder / self.config.execution.output).resolve()
+
+    @property
+    def store_url(self) -> str:
+        """Absolute folder, or URL, of the volume store."""
+        store = self.config.execution.store
+        return store if "://" in store else str((self.folder / store).resolve())
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address: as set, or a sqlite file beside the trials."""
+        return self.config.execution.tracking_uri or f"sqlite:///{self.output / 'mlflow.db'}"
+
+
+def preset_names() -> tuple[str, ...]:
+    """List the presets in the package.
+
+    Returns
+    -------
+    tuple of str
+        Sorted names.
+    """
+    folder = resources.files("isthmus.config") / "presets"
+    return tuple(
+        sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    )
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Resolve an experiment file.
+
+    Parameters
+    ----------
+    path : Path
+        The experiment's YAML.
+    overrides : sequence of str
+        ``dotted.path=value``, the value in YAML.
+
+    Returns
+    -------
+    Experiment
+        Preset, file and overrides laid over each other and checked.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a setting is unknown or has an impossible value.
+    """
+    content = read_yaml(path)
+    return Experiment(resolve(content, overrides, source=str(path)), path.resolve().parent)
+
+
+def resolve(
+    content: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "experiment"
+) -> ExperimentConfig:
+    """Lay preset, content and overrides over each other and check every setting.
+
+    Parameters
+    ----------
+    content : Mapping
+        As read from an experiment file.
+    overrides : sequence of str
+        ``dotted.path=value``.
+    source : str
+        Where the content is from, for messages.
+
+    Returns
+    -------
+    ExperimentConfig
+        The resolved experiment.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has an impossible value.
+    """
+    above: dict[str, Any] = {}
+    for override in overrides:
+        key, value = _parse_override(override)
+        put(above, key, value)
+    layers = merge(content, above)
+    preset = layers.get("preset")
+    if preset is not None:
+        layers = merge(_preset(str(preset), source), layers)
+    try:
+        return ExperimentConfig.model_validate(layers)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping, safely.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no YAML, or holds no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: must be a YAML file, got a folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: must be YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold settings (a mapping), got {content!r:.60}.")
+    return content
+
+
+def dump_experiment(config: ExperimentConfig) -> str:
+    """Write the resolved experiment as YAML that loads to the same experiment.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Resolved settings.
+
+    Returns
+    -------
+    str
+        YAML, all settings written out; the preset's name is left out, its values are in.
+    """
+    content = config.model_dump(mode="json", exclude={"preset"})
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _preset(name: str, source: str) -> dict[str, Any]:
+    """Read a preset of the package."""
+    known = preset_names()
+    if name not in known:
+        hint = did_you_mean(name, dict.fromkeys(known))
+        raise ConfigError(f"{source}: preset: must be one of {list(known)}, got {name!r}.{hint}")
+    text = (resources.files("isthmus.config") / "presets" / f"{name}.yaml").read_text("utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    """Split ``path=value`` and read the value as YAML."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set must be path=value, got {text!r}.")
+    path = path.strip()
+    require_path(path, "--set")
+    try:
+        return path, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: the value must be YAML, got {value!r}.") from None
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """One line for each thing that is wrong."""
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"] if not _is_union_tag(part))
+        if item["type"] == "extra_forbidden":
+            known = settings_paths()
+            groups = {name.rsplit(".", 1)[0]: None for name in known if "." in name}
+            line = f"no such setting.{did_you_mean(path, {**known, **groups})}"
+        elif item["type"] == "missing":
+            line = "must be given."
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            given = "" if isinstance(item["input"], Mapping) else f", got {item['input']!r:.80}"
+            line = f"{message}{given if ', got' not in message else ''}."
+        lines.append(f"{source}: {path}: {line}" if path else f"{source}: {line}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _is_union_tag(part: int | str) -> bool:
+    """Pydantic names the branches of a union in its paths; a user never wrote those."""
+    return isinstance(part, str) and ("[" in part or part in {"int", "float", "constrained-int"})

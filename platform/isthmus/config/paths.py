@@ -1,0 +1,136 @@
+"""Dotted paths into the experiment: the one language to override, to search and to ablate."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.settings import Settings
+from isthmus.core.errors import ConfigError
+
+
+def settings_paths(group: type[Settings] = ExperimentConfig) -> dict[str, FieldInfo]:
+    """List every setting of a group by its dotted path.
+
+    Parameters
+    ----------
+    group : type of Settings
+        Where to start; the whole experiment by default.
+
+    Returns
+    -------
+    dict of str to FieldInfo
+        Leaf settings only, in the order of declaration.
+
+    Examples
+    --------
+    >>> "model.embedding_size" in settings_paths()
+    True
+    """
+    return dict(_walk(group, ""))
+
+
+def _walk(group: type[Settings], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the leaves below a group."""
+    for name, field in group.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            yield from _walk(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def require_path(path: str, source: str) -> None:
+    """Refuse a path that names no setting, and say which it may have meant.
+
+    Parameters
+    ----------
+    path : str
+        Dotted path.
+    source : str
+        Where the path was written, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such setting.
+    """
+    known = settings_paths()
+    if path in known:
+        return
+    inside = [name for name in known if name.startswith(f"{path}.")]
+    if inside:
+        raise ConfigError(f"{source}: {path}: a group of settings; name one of {inside}.")
+    raise ConfigError(f"{source}: {path}: no such setting.{did_you_mean(path, known)}")
+
+
+def did_you_mean(word: str, known: Mapping[str, Any]) -> str:
+    """Suggest the nearest known path.
+
+    Parameters
+    ----------
+    word : str
+        What was written.
+    known : Mapping
+        Keyed by what could have been meant.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'x'?"``, or an empty string when nothing is near.
+    """
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        last = word.rsplit(".", 1)[-1]
+        ends = {name.rsplit(".", 1)[-1]: name for name in known}
+        near = [ends[end] for end in difflib.get_close_matches(last, ends, n=1, cutoff=0.75)]
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def put(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set a value in a nested mapping by its dotted path, in place.
+
+    Parameters
+    ----------
+    tree : dict
+        Nested mappings; missing groups are made.
+    path : str
+        Dotted path.
+    value : Any
+        What to set.
+
+    Raises
+    ------
+    ConfigError
+        If the path leads through something that is not a group.
+    """
+    *groups, leaf = path.split(".")
+    for name in groups:
+        below = tree.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{path}: '{name}' must be a group of settings, got {below!r}.")
+        tree = below
+    tree[leaf] = value
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another; groups merge, everything else is replaced.
+
+    Parameters
+    ----------
+    below, above : Mapping
+        Nested mappings; ``above`` wins.
+
+    Returns
+    -------
+    dict
+        A new nested mapping.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged

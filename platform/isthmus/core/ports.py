@@ -1,0 +1,86 @@
+"""The seams through which the lower floors reach Ray and MLflow without importing them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+TaskT = TypeVar("TaskT", contravariant=True)
+FittedT = TypeVar("FittedT", covariant=True)
+
+
+@dataclass(frozen=True)
+class EpochEvent:
+    """What is told once an epoch of one fold is over.
+
+    Attributes
+    ----------
+    fold : int
+        Number of the fold, from 0.
+    epoch : int
+        Number of the finished epoch, from 1.
+    n_epochs : int
+        Epochs planned.
+    metrics : Mapping of str to float
+        Such as ``train_loss`` and ``monitor_mse``.
+    subjects_per_second : float
+        Throughput of this epoch over all workers.
+    """
+
+    fold: int
+    epoch: int
+    n_epochs: int
+    metrics: Mapping[str, float]
+    subjects_per_second: float
+
+
+EpochListener = Callable[[EpochEvent], None]
+
+
+class TrainLauncher(Protocol[TaskT, FittedT]):
+    """Runs the training of one fold somewhere: in this process, or on Ray workers."""
+
+    def launch(self, task: TaskT, on_epoch: EpochListener) -> FittedT:
+        """Train to the end, resuming what the task's folder holds."""
+        ...
+
+
+class RunLogger(Protocol):
+    """One run of the tracking store, open for writing."""
+
+    @property
+    def run_id(self) -> str:
+        """The store's identifier of this run."""
+        ...
+
+    def child(self, name: str, tags: Mapping[str, str]) -> "RunLogger":
+        """Open the run of that name below this one, continuing it where it exists."""
+        ...
+
+    def log_params(self, params: Mapping[str, str | int | float | bool]) -> None:
+        """Record settings; repeating the same values is allowed."""
+        ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record numbers; with a step that the run already has, nothing is written twice."""
+        ...
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file into the run's artifacts."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set searchable labels."""
+        ...
+
+    def finish(self, succeeded: bool) -> None:
+        """Close the run."""
+        ...
+
+
+class RunStore(Protocol):
+    """A tracking store in which runs are found again by the digest of what they compute."""
+
+    def open_run(self, experiment: str, name: str, key: str, tags: Mapping[str, str]) -> RunLogger:
+        """Open the run with this key in the named experiment, continuing it where it exists."""
+        ...

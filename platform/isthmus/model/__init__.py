@@ -1,0 +1,1 @@
+"""Floor 1: the models, each family a module with its objective."""

@@ -1,0 +1,1 @@
+"""Floor 5: tables, figures and pictures of what was computed below."""

@@ -1,0 +1,1 @@
+"""Floor 2: strata of embeddings and their association with phenotypes. Never trains."""

@@ -1,0 +1,1 @@
+"""Floor 3: one experiment, cross-validated: folds, embeddings, strata, result."""

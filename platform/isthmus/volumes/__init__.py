@@ -1,0 +1,1 @@
+"""Floor 1: images read, checked, stored once, normalised and compared."""
