@@ -91,8 +91,14 @@ class ModelConfig(Settings):
         return value
 
     @model_validator(mode="after")
-    def _separable_used(self) -> "ModelConfig":
-        """Refuse separable settings that a standard convolution would silently ignore."""
+    def _used(self) -> "ModelConfig":
+        """Refuse settings that another choice would silently ignore."""
+        momentum = type(self).model_fields["norm_momentum"].default
+        if self.norm != "batch" and self.norm_momentum != momentum:
+            raise ValueError(
+                f"model.norm_momentum is for batch normalisation and {self.norm} would ignore it; "
+                "set model.norm: batch or leave it out"
+            )
         if self.convolution == "standard" and self.separable != SeparableConfig():
             raise ValueError(
                 "model.separable has settings, but model.convolution is 'standard' and would "

@@ -11,6 +11,7 @@ from isthmus.config.training import TrainingConfig
 from isthmus.core.digest import digest_of
 
 Edge = Annotated[int, Field(ge=4, le=1024)]
+Millimetres = Annotated[float, Field(gt=0.0, le=100.0)]
 
 
 class CohortConfig(Settings):
@@ -103,7 +104,7 @@ class VolumesConfig(Settings):
         None,
         description="The cohort's grid in voxels; none given: that of the mask, or of most images.",
     )
-    voxel_size_mm: tuple[float, float, float] | None = Field(
+    voxel_size_mm: tuple[Millimetres, Millimetres, Millimetres] | None = Field(
         None, description="Voxel edges of the grid to resample to; needs `resample`."
     )
     resample: bool = Field(
@@ -227,10 +228,12 @@ class ExperimentConfig(Settings):
     def digest(self) -> str:
         """Digest of all that can change a result.
 
-        The preset's name, the experiment's name, `cohort.root` and `execution` are left out: they
-        say where a setting came from, what people call it, where files lie and how it is run.
+        The preset's name, the experiment's name, `cohort.root`, `cross_validation.split_file` and
+        `execution` are left out: they say where a setting came from, what people call it, where
+        files lie and how it is run. What a split file holds is identified by the split's digest.
         """
         content = self.model_dump(mode="json", exclude={"preset", "name", "execution"})
         del content["cohort"]["root"]
+        del content["cross_validation"]["split_file"]
         content["model"]["modalities"] = list(self.fused_modalities)
         return digest_of(content)

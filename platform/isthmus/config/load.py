@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.paths import did_you_mean, merge, put, require_path, settings_paths
+from isthmus.config.strict_yaml import format_yaml, parse_yaml
 from isthmus.core.errors import ConfigError
 
 
@@ -49,6 +50,31 @@ class Experiment:
     def tracking_uri(self) -> str:
         """MLflow's address: as set, or a sqlite file beside the trials."""
         return self.config.execution.tracking_uri or f"sqlite:///{self.output / 'mlflow.db'}"
+
+    def located(self, split_file: Path) -> ExperimentConfig:
+        """Return the settings with absolute places and a fixed split, to be run from anywhere.
+
+        Parameters
+        ----------
+        split_file : Path
+            The split that was used.
+
+        Returns
+        -------
+        ExperimentConfig
+            Same digest; places that were relative to ``folder`` are absolute.
+        """
+        cohort = {"root": str(self.cohort_root)}
+        execution = {"output": str(self.output), "store": self.store_url}
+        return self.config.model_copy(
+            update={
+                "cohort": self.config.cohort.model_copy(update=cohort),
+                "execution": self.config.execution.model_copy(update=execution),
+                "cross_validation": self.config.cross_validation.model_copy(
+                    update={"split_file": str(split_file.resolve())}
+                ),
+            }
+        )
 
 
 def preset_names() -> tuple[str, ...]:
@@ -146,7 +172,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, is no YAML, or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
@@ -172,7 +198,7 @@ def dump_experiment(config: ExperimentConfig) -> str:
         YAML, all settings written out; the preset's name is left out, its values are in.
     """
     content = config.model_dump(mode="json", exclude={"preset"})
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return format_yaml(content)
 
 
 def _preset(name: str, source: str) -> dict[str, Any]:
@@ -182,7 +208,7 @@ def _preset(name: str, source: str) -> dict[str, Any]:
         hint = did_you_mean(name, dict.fromkeys(known))
         raise ConfigError(f"{source}: preset: must be one of {list(known)}, got {name!r}.{hint}")
     text = (resources.files("isthmus.config") / "presets" / f"{name}.yaml").read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+    content: dict[str, Any] = parse_yaml(text)
     return content
 
 
@@ -194,28 +220,48 @@ def _parse_override(text: str) -> tuple[str, Any]:
     path = path.strip()
     require_path(path, "--set")
     try:
-        return path, yaml.safe_load(value)
+        return path, parse_yaml(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {path}: the value must be YAML, got {value!r}.") from None
 
 
 def _explain(error: ValidationError, source: str) -> str:
     """One line for each thing that is wrong."""
+    items = [(_path(item["loc"]), item) for item in error.errors()]
     lines = []
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"] if not _is_union_tag(part))
-        if item["type"] == "extra_forbidden":
-            known = settings_paths()
-            groups = {name.rsplit(".", 1)[0]: None for name in known if "." in name}
-            line = f"no such setting.{did_you_mean(path, {**known, **groups})}"
-        elif item["type"] == "missing":
-            line = "must be given."
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(item["input"], Mapping) else f", got {item['input']!r:.80}"
-            line = f"{message}{given if ', got' not in message else ''}."
+    for path, item in items:
+        others = [other for other, rival in items if rival is not item]
+        if item["type"].endswith(("_type", "too_short")) and any(
+            other == path or other.startswith(f"{path}.") for other in others
+        ):
+            continue  # the branch of a union that was not meant, or what follows from below
+        line = _what_is_wrong(path, item["type"], item["msg"], item["input"])
         lines.append(f"{source}: {path}: {line}" if path else f"{source}: {line}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _what_is_wrong(path: str, kind: str, message: str, given: Any) -> str:
+    """Say what must hold, what was given, and what to do."""
+    if kind == "extra_forbidden":
+        known = settings_paths()
+        groups = {name.rsplit(".", 1)[0]: None for name in known if "." in name}
+        return f"no such setting.{did_you_mean(path, {**known, **groups})}"
+    if kind == "missing":
+        return "must be given."
+    if kind == "model_type":
+        return f"must be a group of settings, got {given!r:.80}."
+    message = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.replace("valid tuple", "list").replace("a valid string", "text")
+    if not isinstance(given, Mapping) and ", got" not in message:
+        message += f", got {given!r:.80}"
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        message += "; put it in quotes if that text is meant"
+    return f"{message}."
+
+
+def _path(places: tuple[int | str, ...]) -> str:
+    """Dotted path of an error."""
+    return ".".join(str(part) for part in places if not _is_union_tag(part))
 
 
 def _is_union_tag(part: int | str) -> bool:

@@ -10,6 +10,9 @@ from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.settings import Settings
 from isthmus.core.errors import ConfigError
 
+# Below this similarity a suggestion misleads more than it helps: "preference" is no "kernel_size".
+_NEAR = 0.7
+
 
 def settings_paths(group: type[Settings] = ExperimentConfig) -> dict[str, FieldInfo]:
     """List every setting of a group by its dotted path.
@@ -81,12 +84,22 @@ def did_you_mean(word: str, known: Mapping[str, Any]) -> str:
     str
         ``" Did you mean 'x'?"``, or an empty string when nothing is near.
     """
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if not near:
-        last = word.rsplit(".", 1)[-1]
-        ends = {name.rsplit(".", 1)[-1]: name for name in known}
-        near = [ends[end] for end in difflib.get_close_matches(last, ends, n=1, cutoff=0.75)]
-    return f" Did you mean '{near[0]}'?" if near else ""
+    leaf = word.rpartition(".")[2]
+
+    def nearness(name: str) -> tuple[float, float]:
+        """Compare the last names first: a setting is misspelt, or looked for in a wrong group."""
+        last = name.rpartition(".")[2]
+        return _similarity(leaf, last), _similarity(word, name)
+
+    best = max(known, key=nearness, default=None)
+    if best is None or nearness(best)[0] < _NEAR:
+        return ""
+    return f" Did you mean '{best}'?"
+
+
+def _similarity(one: str, other: str) -> float:
+    """Share of letters in common, 0 to 1, whatever their case."""
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def put(tree: dict[str, Any], path: str, value: Any) -> None:

@@ -23,6 +23,17 @@ class LossConfig(Settings):
         0.5, ge=0.0, le=1.0, description="Weight of 1 - SSIM in `ssim_mix`; the rest is L1."
     )
 
+    @model_validator(mode="after")
+    def _used(self) -> "LossConfig":
+        """Refuse settings that another kind of loss would silently ignore."""
+        for name, kind in (("huber_delta", "huber"), ("ssim_share", "ssim_mix")):
+            if self.kind != kind and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"training.loss.{name} is for {kind} and {self.kind} would ignore it; set "
+                    f"training.loss.kind: {kind} or leave training.loss.{name} out"
+                )
+        return self
+
 
 class EarlyStoppingConfig(Settings):
     """Stopping by families that belong to neither the gradient nor the held-out fold."""
@@ -100,5 +111,11 @@ class TrainingConfig(Settings):
             raise ValueError(
                 "training.weight_decay is for adamw and adam would ignore it; set "
                 "training.optimizer: adamw, or use training.kernel_l2"
+            )
+        default = type(self).model_fields["warmup_share"].default
+        if self.schedule != "warmup_cosine" and self.warmup_share != default:
+            raise ValueError(
+                "training.warmup_share is for warmup_cosine and a constant learning rate would "
+                "ignore it; set training.schedule: warmup_cosine or leave it out"
             )
         return self

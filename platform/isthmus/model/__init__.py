@@ -1,1 +1,1 @@
-"""Floor 1: the models, each family a module with its objective."""
+"""Floor 1: the fusion autoencoder, its blocks, its losses and what can be said of its size."""

@@ -1,0 +1,64 @@
+# `make` lists what there is. Needs Python 3.11 and make; everything else goes into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench golden docs clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+SOURCES := platform tests benchmarks
+
+# Tests below tests/integration start Ray, so they run one after another; the others share the cores.
+QUICK_TESTS := $(wildcard tests/unit tests/statistical tests/architecture tests/golden)
+SLOW_TESTS := $(wildcard tests/integration tests/browser)
+
+help:  ## List these targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+	  | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(READY)  ## Make .venv and install isthmus with its pinned dependencies
+
+$(READY): pyproject.toml constraints.txt
+	@python=$$(for name in "$${PYTHON:-python3.11}" python3.11 python3 python; do \
+	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
+	    2>/dev/null; then echo "$$name"; break; fi; done); \
+	if [ -z "$$python" ]; then \
+	  echo "isthmus needs Python 3.11 with its venv module; found: $$(python3 --version 2>&1 || true)." >&2; \
+	  echo "Install it (Debian: python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; fi; \
+	if ! $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
+	  then echo "Making .venv with $$($$python --version)."; "$$python" -m venv .venv; fi
+	@echo "Installing the dependencies of constraints.txt into .venv; the first time takes minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev]'
+	@touch $@
+	@echo "isthmus is ready: $(BIN)/isthmus --help"
+
+demo: $(READY)  ## Run everything on a made-up cohort, in minutes; results in demo/
+	@$(BIN)/isthmus demo --output demo
+
+test: $(READY)  ## Run all tests: the quick ones on two processes, then those that start Ray
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(QUICK_TESTS)
+	@$(if $(SLOW_TESTS),$(BIN)/python -m pytest -q $(SLOW_TESTS))
+
+check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
+
+bench: $(READY)  ## Measure the peak memory and the time of a training step, at a small grid
+	@$(BIN)/python benchmarks/training_step.py
+
+golden: $(READY)  ## Rewrite the golden files; look at the difference before committing it
+	@ISTHMUS_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+docs: $(READY)  ## Rewrite docs/configuration.md from the settings themselves
+	@$(BIN)/python -m isthmus.config.reference docs/configuration.md
+
+clean:  ## Remove caches and the demo's output; leaves .venv, runs and stores
+	@rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find platform tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

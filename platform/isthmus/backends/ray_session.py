@@ -1,0 +1,177 @@
+"""A Ray session for the length of a command: a quiet local one of its own, or a cluster's."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+import isthmus
+from isthmus.backends.worker_share import check_workers, usable_cores
+from isthmus.core.errors import ConfigError, ResourceError
+
+__all__ = ["check_workers", "cluster_nodes", "ray_session"]
+
+# A Unix socket's path may have 107 bytes; Ray appends up to 75 to the folder it is given.
+_LONGEST_FOLDER = 30
+_CONTACT_SECONDS = 5.0
+# Ray's default is a third of the memory; what passes through here is a task and a record.
+_OBJECT_STORE_BYTES = 128 * 2**20
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Have Ray for the length of a block.
+
+    Without an address a Ray of its own is started on this machine, in a private folder, with the
+    cores that this process may use; at the end its processes are ended and the folder removed,
+    also after an exception or Ctrl-C. With an address that cluster is joined, and left. Where this
+    process is in a session already, that one is used and left open.
+
+    Parameters
+    ----------
+    address : str or None
+        ``host:port`` of a cluster's head, or ``auto`` on one of its nodes. Workers are sent this
+        package; the other dependencies must be installed there.
+
+    Yields
+    ------
+    None
+        While Ray is up.
+
+    Raises
+    ------
+    ConfigError
+        If the address has another form.
+    ResourceError
+        If no cluster answers there, or a local Ray does not start.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    handlers = _signal_handlers()
+    folder = None
+    try:
+        if address is None:
+            folder = _private_folder()
+            _start(folder)
+        else:
+            _join(address)
+        yield
+    finally:
+        ray.shutdown()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def cluster_nodes() -> list[dict[str, float]]:
+    """List what the living nodes of the session's cluster have in total.
+
+    Returns
+    -------
+    list of dict of str to float
+        ``CPU``, ``GPU``, ``memory`` and so on for each node.
+    """
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _start(folder: Path) -> None:
+    """Start Ray on this machine."""
+    try:
+        # Without its dashboard Ray's placement group cleaner warns each second.
+        ray.init(
+            address="local",
+            num_cpus=usable_cores(),
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=True,
+            runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+            _temp_dir=str(folder),
+            **_quiet(),
+        )
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise ResourceError(
+            f"Ray must start on this machine for execution.workers above 1, but did not: "
+            f"{_reason(error)} Set execution.workers: 1, or execution.address to a running "
+            "cluster."
+        ) from error
+
+
+def _join(address: str) -> None:
+    """Join a cluster that runs already."""
+    _check_address(address)
+    # A submitted job has a runtime environment already, and Ray refuses a second one.
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    package = str(Path(isthmus.__file__).parent)
+    try:
+        ray.init(
+            address=address,
+            runtime_env=None if submitted else {"py_modules": [package]},
+            **_quiet(),
+        )
+    except (OSError, RuntimeError, TimeoutError, ValueError) as error:
+        raise ResourceError(
+            f"A Ray cluster must answer at execution.address {address}, but did not: "
+            f"{_reason(error)} Check the address, that versions of Ray and Python are the same "
+            "there, and that this user has the cluster's token (~/.ray/auth_token)."
+        ) from error
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address of another form, or at which nothing listens."""
+    if address == "auto":
+        return
+    form = re.fullmatch(r"\[?(?P<host>[\w.:-]+?)\]?:(?P<port>\d{1,5})", address)
+    if form is None or int(form["port"]) > 65535:
+        raise ConfigError(
+            "execution.address (or --address) must be host:port of a Ray head (port 6379 unless "
+            f"told otherwise) or auto, got {address!r}. Leave it out for a local Ray."
+        )
+    try:
+        socket.create_connection((form["host"], int(form["port"])), _CONTACT_SECONDS).close()
+    except OSError as error:
+        raise ResourceError(
+            f"A Ray cluster must answer at execution.address {address}, but nothing listens there "
+            f"({error}). Start it, correct the address, or leave it out for a local Ray."
+        ) from error
+
+
+def _quiet() -> dict[str, Any]:
+    """Keep Ray from writing on the terminal."""
+    return {"log_to_driver": False, "logging_level": "ERROR"}
+
+
+def _private_folder() -> Path:
+    """Make a folder that only this user reads, with a short path."""
+    place = tempfile.gettempdir()
+    if len(place) > _LONGEST_FOLDER:
+        place = "/tmp"
+    return Path(tempfile.mkdtemp(prefix="is-", dir=place))
+
+
+def _python_path() -> str:
+    """Let workers import this package from where the driver has it, installed or not."""
+    source = str(Path(isthmus.__file__).parents[1])
+    return os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _signal_handlers() -> dict[signal.Signals, Any]:
+    """Remember the handlers that Ray replaces and does not put back."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what Ray said."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{lines[0].rstrip('.'):.300}."

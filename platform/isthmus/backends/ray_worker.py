@@ -1,0 +1,169 @@
+"""What runs in each training worker, and the files by which driver and workers understand another.
+
+A refusal, such as a diverged loss, is the same however often it is tried: the worker writes it
+down, Ray's controller sees the file and gives up at once, and the driver raises it again under its
+own class. A killed worker writes nothing, and Ray starts the group again.
+"""
+
+import fcntl
+import importlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.core.errors import IsthmusError, ResourceError
+from isthmus.core.files import write_json
+from isthmus.core.ports import EpochEvent
+from isthmus.training.fit import fit
+from isthmus.training.task import TrainTask
+
+_LOCK_FILE = ".training.lock"
+_LOCK_SECONDS = 30.0
+
+
+class Halted(Exception):
+    """The driver is no longer interested."""
+
+
+@dataclass(frozen=True)
+class Noticeboard:
+    """A folder that driver, controller and workers see, for one launch.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute; made by the driver.
+    """
+
+    folder: Path
+
+    @property
+    def _refusal(self) -> Path:
+        """Where a worker writes why it will not go on."""
+        return self.folder / "refusal.json"
+
+    @property
+    def _halt(self) -> Path:
+        """Where the driver says that nobody waits any more."""
+        return self.folder / "halt"
+
+    def refuse(self, error: IsthmusError) -> None:
+        """Write down an error that trying again would not change.
+
+        Parameters
+        ----------
+        error : IsthmusError
+            What was raised in a worker.
+        """
+        kind = type(error)
+        content = {"module": kind.__module__, "name": kind.__qualname__, "message": str(error)}
+        write_json(self._refusal, content)
+
+    def halt(self) -> None:
+        """Ask the workers to stop after the epoch they are in."""
+        self._halt.touch()
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the driver has gone."""
+        return self._halt.exists()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training must not be started again: after a refusal or a halt."""
+        return self.is_halted or self._refusal.exists()
+
+    def refusal(self) -> IsthmusError | None:
+        """Read what a worker refused, as the error it raised.
+
+        Returns
+        -------
+        IsthmusError or None
+            Of the worker's own class; None where no worker refused.
+        """
+        try:
+            content = json.loads(self._refusal.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        kind = None
+        # The file names a class of ours, nothing else.
+        if content["module"].split(".")[0] == "isthmus":
+            kind = getattr(importlib.import_module(content["module"]), content["name"], None)
+        if not (isinstance(kind, type) and issubclass(kind, IsthmusError)):
+            kind = IsthmusError
+        return kind(content["message"])
+
+    def listen(self, _: EpochEvent) -> None:
+        """Stop a worker at the end of an epoch if the driver is gone.
+
+        Parameters
+        ----------
+        _ : EpochEvent
+            Not needed: the driver reads the history.
+
+        Raises
+        ------
+        Halted
+            If it is.
+        """
+        if self.is_halted:
+            raise Halted(f"halted by {self._halt}")
+
+
+def work(task: TrainTask, board: Noticeboard, rank: int) -> None:
+    """Train in one worker of a group that Ray has joined by ``torch.distributed``.
+
+    Parameters
+    ----------
+    task : TrainTask
+        What to train; its folder holds what an earlier group got to.
+    board : Noticeboard
+        Where to say why not.
+    rank : int
+        This worker's.
+
+    Raises
+    ------
+    IsthmusError
+        What `fit` refuses, after it is written down.
+    """
+    _hush()
+    try:
+        if rank > 0:
+            fit(task)
+            return
+        with _alone(task.directory):
+            fit(task, board.listen)
+    except IsthmusError as error:
+        board.refuse(error)
+        raise
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait for the worker of a group that is being ended, and refuse beside one that is not."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / _LOCK_FILE).open("w") as file:
+        patience = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > patience:
+                    raise ResourceError(
+                        f"One training at a time may write a folder, but another process has "
+                        f"been writing {directory} for {_LOCK_SECONDS:g} s. Wait for it, or end "
+                        "it, then run this again."
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+def _hush() -> None:
+    """Silence Ray Train's line for each report; its logger is named after a private file."""
+    logging.getLogger("ray.train.v2._internal.execution.context").setLevel(logging.ERROR)

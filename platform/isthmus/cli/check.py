@@ -1,0 +1,41 @@
+"""`isthmus check`: resolve and validate files, show what they mean and what they cost."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.terminal import (
+    AsJson,
+    Overrides,
+    Traceback,
+    command,
+    out,
+    override,
+    print_json,
+    print_table,
+)
+from isthmus.config.load import load_experiment
+from isthmus.report.summary import facts_table
+from isthmus.trial.preview import preview
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Experiment files.")]
+
+
+@command
+def check(
+    files: Files,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Resolve and validate experiments; show digest, cohort, model and cost. Trains nothing."""
+    previews = [preview(load_experiment(file, override(overrides))) for file in files]
+    if as_json:
+        print_json([{"file": str(f), **p.to_json()} for f, p in zip(files, previews, strict=True)])
+        return
+    for file, seen in zip(files, previews, strict=True):
+        out.print(f"[bold]{file}[/]  digest {seen.digest}", highlight=False, soft_wrap=True)
+        print_table(facts_table(seen.facts))
+        for note in seen.notes:
+            out.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)

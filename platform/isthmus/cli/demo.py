@@ -1,0 +1,47 @@
+"""`isthmus demo`: all of it on a phantom cohort, on this machine, in minutes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.ingest import ingest_with_progress, show_ingested
+from isthmus.cli.terminal import AsJson, Traceback, command, err
+from isthmus.cli.train import FAILED_FOLDS_EXIT_CODE, run_and_publish, show_trained
+from isthmus.cohort.phantom import make_phantom
+from isthmus.cohort.phantom_settings import PhantomConfig
+from isthmus.config.load import load_experiment
+from isthmus.core.files import write_text
+from isthmus.trial.propose import propose
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to work.")]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, help="Training processes; two or more run on Ray.")
+]
+Subjects = Annotated[int, typer.Option("--subjects", min=24, help="Participants to invent.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of cohort and experiment.")]
+
+
+@command
+def demo(
+    output: Output = Path("demo"),
+    workers: Workers = 2,
+    subjects: Subjects = 60,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Invent a cohort, ingest it and run a cross-validated trial with Ray and MLflow."""
+    cohort, experiment_file = output / "phantom", output / "experiment.yaml"
+    err.print(f"phantom cohort of {subjects} participants in {cohort}", highlight=False)
+    make_phantom(cohort, PhantomConfig(n_subjects=subjects, seed=seed))
+    write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
+    overrides = ["name=demo", f"seed={seed}", f"execution.workers={workers}"]
+    experiment = load_experiment(experiment_file, overrides)
+    report = ingest_with_progress(experiment, strict=True)
+    if not as_json:
+        show_ingested(report, as_json=False)
+    trained = run_and_publish(experiment)
+    show_trained(trained, as_json)
+    if not trained.result.succeeded:
+        raise typer.Exit(FAILED_FOLDS_EXIT_CODE)

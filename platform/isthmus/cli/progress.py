@@ -1,0 +1,141 @@
+"""Progress of a trial on the terminal: folds, epochs, throughput, time left."""
+
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from isthmus.core.ports import EpochEvent
+from isthmus.trial.events import (
+    FoldEvaluating,
+    FoldFailed,
+    FoldFinished,
+    FoldStarted,
+    TrialEvent,
+    TrialStarted,
+)
+
+
+class TrialProgress:
+    """A listener that draws two bars: epochs of the fold, folds of the trial.
+
+    Parameters
+    ----------
+    console : Console
+        Where to draw; lines only, when it is no terminal.
+
+    Notes
+    -----
+    Used as a context manager, so that the bars are taken down when the trial ends or is
+    interrupted.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._folds: TaskID | None = None
+        self._epochs: TaskID | None = None
+        self._n_folds = 0
+        self._n_epochs = 0
+        self._n_folds_over = 0
+        self._seconds_per_epoch: list[float] = []
+        self._last_tick = time.monotonic()
+
+    def __enter__(self) -> "TrialProgress":
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop drawing."""
+        self._progress.stop()
+
+    def __call__(self, event: TrialEvent) -> None:
+        """Hear of one event and draw it."""
+        match event:
+            case TrialStarted():
+                self._start_trial(event)
+            case FoldStarted(number):
+                self._start_fold(number)
+            case EpochEvent():
+                self._tick(event)
+            case FoldEvaluating(number):
+                self._say(number, "evaluating: fidelity, controls, strata")
+            case FoldFinished(result, _, reused):
+                mse = result.metrics.get("validation_mse")
+                done = "finished by an earlier run" if reused else "finished"
+                self._end_fold(result.number, f"{done}, held-out MSE {mse:.5g}")
+            case FoldFailed(failure):
+                self._end_fold(failure.number, f"FAILED ({failure.kind}): {failure.message}")
+            case _:
+                pass
+
+    def _start_trial(self, event: TrialStarted) -> None:
+        """Set up the bars."""
+        config = event.config
+        self._n_folds = int(event.facts["n_folds"])
+        self._n_epochs = config.training.epochs
+        self._folds = self._progress.add_task("folds", total=self._n_folds, detail="")
+        self._epochs = self._progress.add_task("epochs", total=self._n_epochs, detail="")
+        self._console.print(
+            f"trial [bold]{event.digest[:12]}[/]: {event.facts['n_subjects']} subjects, "
+            f"{event.facts['modalities']}, {event.facts['n_parameters']:,} parameters, "
+            f"{self._n_folds} folds of {self._n_epochs} epochs"
+        )
+
+    def _start_fold(self, number: int) -> None:
+        """Begin a fold's bar anew."""
+        self._last_tick = time.monotonic()
+        if self._epochs is not None:
+            self._progress.reset(self._epochs, description=f"fold {number}", detail="starting")
+
+    def _tick(self, event: EpochEvent) -> None:
+        """Count an epoch."""
+        now = time.monotonic()
+        self._seconds_per_epoch.append(now - self._last_tick)
+        self._last_tick = now
+        loss = event.metrics.get("train_loss", float("nan"))
+        detail = (
+            f"loss {loss:.5g}, {event.subjects_per_second:.2g} subjects/s, "
+            f"about {self._time_left(event)} left"
+        )
+        if self._epochs is not None:
+            self._progress.update(self._epochs, completed=event.epoch, detail=detail)
+        if not self._console.is_terminal:
+            self._say(event.fold, f"epoch {event.epoch} of {event.n_epochs}: {detail}")
+
+    def _time_left(self, event: EpochEvent) -> str:
+        """Estimate the time to the end of the trial from the median epoch so far."""
+        recent = sorted(self._seconds_per_epoch[-20:])
+        median = recent[len(recent) // 2]
+        folds_after = self._n_folds - self._n_folds_over - 1
+        epochs = event.n_epochs - event.epoch + folds_after * self._n_epochs
+        seconds = int(epochs * median)
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds % 60:02d} s"
+
+    def _end_fold(self, number: int, what: str) -> None:
+        """Count a fold that is over."""
+        self._n_folds_over += 1
+        if self._folds is not None:
+            self._progress.update(self._folds, completed=self._n_folds_over)
+        self._say(number, what)
+
+    def _say(self, number: int, what: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(f"fold {number}: {what}", markup=False, highlight=False)

@@ -1,0 +1,160 @@
+"""What the commands share at the terminal: options, errors as one paragraph, tables, JSON."""
+
+import functools
+import json
+import logging
+import traceback as stack
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table as RichTable
+
+from isthmus.core.errors import IsthmusError
+from isthmus.report.summary import Table
+
+P = ParamSpec("P")
+
+out = Console()
+err = Console(stderr=True)
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT", help="An experiment.yaml, as `isthmus init` writes.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a setting, such as model.depth=4."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow; default: a sqlite file beside the trials."),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster; default: one on this machine.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show the stack of an error.")]
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Make a function a command: errors become one paragraph and an exit code.
+
+    Parameters
+    ----------
+    function : callable
+        Takes at least ``as_json`` and ``traceback``.
+
+    Returns
+    -------
+    callable
+        Same signature; ends with `typer.Exit` instead of raising.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        as_json = bool(kwargs.get("as_json", False))
+        try:
+            with quiet_logging():
+                function(*args, **kwargs)
+        except IsthmusError as error:
+            _say_error(error, as_json, bool(kwargs.get("traceback", False)))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("[yellow]Interrupted.[/] Run the same command again to continue.")
+            raise typer.Exit(130) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            _say_error(error, as_json, bool(kwargs.get("traceback", False)), a_bug=True)
+            raise typer.Exit(1) from None
+
+    return guarded
+
+
+def override(
+    overrides: list[str] | None, tracking_uri: str | None = None, address: str | None = None
+) -> list[str]:
+    """Turn the options that have a setting of their own into overrides.
+
+    Parameters
+    ----------
+    overrides : list of str or None
+        As given with ``--set``.
+    tracking_uri, address : str or None
+        As given with ``--tracking-uri`` and ``--address``.
+
+    Returns
+    -------
+    list of str
+        ``path=value``, the value as JSON where it is text of the user's.
+    """
+    result = list(overrides or [])
+    if tracking_uri is not None:
+        result.append(f"execution.tracking_uri={json.dumps(tracking_uri)}")
+    if address is not None:
+        result.append(f"execution.address={json.dumps(address)}")
+    return result
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout.
+
+    Parameters
+    ----------
+    table : Table
+        Title, columns, rows and a note.
+    """
+    drawn = RichTable(
+        title=table.title, title_justify="left", caption=table.note, caption_justify="left"
+    )
+    for i, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*row)
+    out.print(drawn)
+
+
+def print_json(value: Any) -> None:
+    """Print a machine-readable result on stdout.
+
+    Parameters
+    ----------
+    value : Any
+        JSON-serialisable.
+    """
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
+
+
+class quiet_logging:  # noqa: N801 - used as a verb
+    """Show isthmus's own notices on stderr while a command runs, and nobody else's chatter."""
+
+    def __enter__(self) -> None:
+        """Attach the handler."""
+        self._handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+        logger = logging.getLogger("isthmus")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._handler)
+
+    def __exit__(self, *exception: object) -> None:
+        """Detach the handler."""
+        logging.getLogger("isthmus").removeHandler(self._handler)
+
+
+def _say_error(error: Exception, as_json: bool, traceback: bool, a_bug: bool = False) -> None:
+    """Print an error for people on stderr, and for scripts on stdout."""
+    if traceback:
+        err.print("".join(stack.format_exception(error)), markup=False, highlight=False)
+    kind = type(error).__name__
+    if a_bug:
+        err.print(f"[bold red]This is a bug in isthmus[/] ({kind}):", end=" ")
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        if not traceback:
+            err.print("Run again with --traceback and report what it prints.")
+    else:
+        err.print("[bold red]error:[/]", end=" ")
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print_json({"error": kind, "message": str(error)})

@@ -1,0 +1,143 @@
+"""`isthmus train`: one trial, cross-validated, resumable, published."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from isthmus.backends.mlflow_store import MlflowRunStore
+from isthmus.backends.ray_session import check_workers, ray_session
+from isthmus.backends.ray_train import RayTrainLauncher
+from isthmus.cli.progress import TrialProgress
+from isthmus.cli.terminal import (
+    Address,
+    AsJson,
+    ExperimentFile,
+    Overrides,
+    Traceback,
+    TrackingUri,
+    command,
+    err,
+    out,
+    override,
+    print_json,
+    print_table,
+)
+from isthmus.config.load import Experiment, load_experiment
+from isthmus.report.publish import TrackingPublisher
+from isthmus.report.summary import summary_tables
+from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.events import TrialEvent, TrialFinished, tell_all
+from isthmus.trial.records import TrialResult
+from isthmus.trial.run import Launcher, run_trial
+
+FAILED_FOLDS_EXIT_CODE = 4
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trial that was run, and where it went.
+
+    Attributes
+    ----------
+    result : TrialResult
+        What came out.
+    directory : Path
+        The trial's folder.
+    run_id : str
+        The parent run in MLflow.
+    tracking_uri : str
+        MLflow's address.
+    """
+
+    result: TrialResult
+    directory: Path
+    run_id: str
+    tracking_uri: str
+
+
+@command
+def train(
+    experiment_file: ExperimentFile,
+    overrides: Overrides = None,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Run one trial: folds, controls, embeddings, strata; continue it where it stopped."""
+    experiment = load_experiment(experiment_file, override(overrides, tracking_uri, address))
+    trained = run_and_publish(experiment)
+    show_trained(trained, as_json)
+    if not trained.result.succeeded:
+        raise typer.Exit(FAILED_FOLDS_EXIT_CODE)
+
+
+def run_and_publish(experiment: Experiment) -> Trained:
+    """Run a trial with progress on the terminal and results in MLflow.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings; the cohort must be ingested.
+
+    Returns
+    -------
+    Trained
+        The result and where it is.
+    """
+    check_workers(experiment.config.execution)
+    publisher = TrackingPublisher(MlflowRunStore(experiment.tracking_uri))
+    directory = experiment.output
+
+    def remember(event: TrialEvent) -> None:
+        nonlocal directory
+        if isinstance(event, TrialFinished):
+            directory = event.directory
+
+    with ExitStack() as open_things:
+        launcher = _launcher(experiment, open_things)
+        progress = open_things.enter_context(TrialProgress(err))
+        result = run_trial(experiment, launcher, tell_all(progress, publisher, remember))
+    return Trained(result, directory, publisher.run_id or "", experiment.tracking_uri)
+
+
+def show_trained(trained: Trained, as_json: bool) -> None:
+    """Print the tables of a trial and the next command to type.
+
+    Parameters
+    ----------
+    trained : Trained
+        What was run.
+    as_json : bool
+        Print JSON on stdout instead.
+    """
+    if as_json:
+        content = trained.result.to_json()
+        print_json(
+            {
+                **content,
+                "directory": str(trained.directory),
+                "mlflow_run_id": trained.run_id,
+                "tracking_uri": trained.tracking_uri,
+            }
+        )
+        return
+    for table in summary_tables(trained.result):
+        print_table(table)
+    pictures = trained.directory / "fold-0" / "reconstructions"
+    out.print(f"results       {trained.directory}", soft_wrap=True, highlight=False)
+    out.print(f"pictures      {pictures}", soft_wrap=True, highlight=False)
+    uri = json.dumps(trained.tracking_uri)
+    out.print(f"compare runs  mlflow ui --backend-store-uri {uri}", soft_wrap=True, highlight=False)
+
+
+def _launcher(experiment: Experiment, open_things: ExitStack) -> Launcher:
+    """One worker trains in this process, several on Ray."""
+    execution = experiment.config.execution
+    if execution.workers == 1:
+        return InProcessLauncher()
+    open_things.enter_context(ray_session(execution.address))
+    return RayTrainLauncher()

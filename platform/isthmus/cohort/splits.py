@@ -1,0 +1,168 @@
+"""Drawing folds and hold-outs over families; the one place to import splits from."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from isthmus.cohort.family_draws import draw_families, draw_lockbox, strata_of
+from isthmus.cohort.folds import Fold, Split, check_split
+from isthmus.cohort.participants import Participants
+from isthmus.cohort.split_files import load_split, save_split
+from isthmus.config.experiment import CrossValidationConfig
+from isthmus.core.errors import CohortError
+from isthmus.core.seeds import derive_seed, generator
+
+__all__ = [
+    "Fold",
+    "Split",
+    "check_split",
+    "draw_hold_out",
+    "draw_lockbox",
+    "draw_split",
+    "load_split",
+    "save_split",
+]
+
+
+def draw_split(
+    participants: Participants,
+    config: CrossValidationConfig,
+    monitor_share: float,
+    stratify_by: Sequence[str],
+    seed: int,
+) -> Split:
+    """Draw the folds of a cross-validation over families.
+
+    Parameters
+    ----------
+    participants : Participants
+        Development participants.
+    config : CrossValidationConfig
+        The number of folds.
+    monitor_share : float
+        Share in [0, 0.5] of each training fold's families to set aside for early stopping.
+    stratify_by : sequence of str
+        Columns whose joint distribution the folds should share; numbers of many values are cut
+        at terciles. From the last on, columns are given up while no combination of values has
+        a participant for each fold; `Split.method` names those kept.
+    seed : int
+        The same seed and participants give the same folds, whatever the order of the table.
+
+    Returns
+    -------
+    Split
+        Every participant is in the validation part of one fold.
+
+    Raises
+    ------
+    CohortError
+        If there are fewer families than folds, or a training fold would be empty.
+    """
+    people = participants.select(sorted(participants.ids))
+    families = people.families
+    n_families = families.nunique()
+    if n_families < config.n_folds:
+        raise CohortError(
+            f"Folds keep families whole, so cross_validation.n_folds ({config.n_folds}) must be at "
+            f"most the number of families, but {len(people.ids)} participants are {n_families} "
+            "families. Set fewer folds."
+        )
+    kept = list(stratify_by)
+    while (held_out := _held_out_by(people, kept, config.n_folds, seed)) is None:
+        kept.pop()
+    ids = np.array(people.ids, dtype=object)
+    folds = tuple(
+        _fold(number, people, set(ids[held_out == number]), monitor_share, kept, seed)
+        for number in range(config.n_folds)
+    )
+    split = Split(folds, seed, f"stratified_group_kfold({', '.join(kept)})")
+    check_split(split, participants)
+    return split
+
+
+def draw_hold_out(
+    participants: Participants,
+    share: float,
+    monitor_share: float,
+    stratify_by: Sequence[str],
+    seed: int,
+) -> Split:
+    """Draw one hold-out of whole families.
+
+    Parameters
+    ----------
+    participants : Participants
+        Development participants.
+    share : float
+        Share in (0, 1) of the families to hold out; at least one is.
+    monitor_share : float
+        Share in [0, 0.5] of the other families to set aside for early stopping.
+    stratify_by : sequence of str
+        Columns over whose values the draw is spread.
+    seed : int
+        The same seed and participants give the same hold-out.
+
+    Returns
+    -------
+    Split
+        One fold.
+
+    Raises
+    ------
+    CohortError
+        If nobody would be left to train on.
+    """
+    people = participants.select(sorted(participants.ids))
+    drawn = draw_families(people, share, stratify_by, generator(seed, "hold_out"))
+    fold = _fold(0, people, set(drawn), monitor_share, stratify_by, seed)
+    split = Split((fold,), seed, f"hold_out({', '.join(stratify_by)})")
+    check_split(split, participants)
+    return split
+
+
+def _fold(
+    number: int,
+    people: Participants,
+    validation: set[str],
+    monitor_share: float,
+    stratify_by: Sequence[str],
+    seed: int,
+) -> Fold:
+    """Carve the monitor families out of what is not held out."""
+    rest = [label for label in people.ids if label not in validation]
+    monitor: tuple[str, ...] = ()
+    if monitor_share > 0 and rest:
+        stream = generator(seed, "monitor", number)
+        monitor = draw_families(people.select(rest), monitor_share, stratify_by, stream)
+    train = tuple(label for label in rest if label not in set(monitor))
+    if not train:
+        raise CohortError(
+            f"Fold {number} must leave a family to train on, but {len(people.ids)} participants "
+            f"are {people.families.nunique()} families. Set fewer folds or a smaller "
+            "training.early_stopping.monitor_share."
+        )
+    return Fold(number, train, monitor, tuple(sorted(validation)))
+
+
+def _held_out_by(
+    people: Participants, columns: Sequence[str], n_folds: int, seed: int
+) -> npt.NDArray[np.int64] | None:
+    """Fold that holds each participant out; None where these columns are too fine to balance."""
+    labels = np.array(strata_of(people, columns))
+    if columns and np.unique(labels, return_counts=True)[1].max() < n_folds:
+        return None
+    stream = derive_seed(seed, "split") % 2**32
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=stream)
+    fold_of = np.full(len(labels), -1, dtype=np.int64)
+    with warnings.catch_warnings():
+        # Rare values cannot be in every fold; that the others are balanced is all we ask.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        parts = splitter.split(labels, labels, people.families.to_numpy())
+        for number, (_, rows) in enumerate(parts):
+            fold_of[rows] = number
+    if columns and len(np.unique(fold_of)) < n_folds:
+        return None
+    return fold_of

@@ -1,0 +1,82 @@
+"""Pictures of reconstructions: three planes, input beside reconstruction and difference."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from isthmus.core.files import write_atomically
+from isthmus.trial.panels import PLANES, Panel
+
+COLUMN_INCHES = 1.5
+DIFFERENCE_LIMIT = 0.25
+
+
+def reconstruction_figure(panel: Panel, leaky: bool = False) -> Figure:
+    """Draw one subject: a row for each modality, three planes of input, reconstruction, difference.
+
+    Parameters
+    ----------
+    panel : Panel
+        Slices of a held-out subject, normalised intensity in [0, 1].
+    leaky : bool
+        Whether normalisation saw this subject; then the title says so.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Input and reconstruction on one grey scale, difference (reconstruction - input) on a
+        diverging scale of +-0.25.
+    """
+    n_rows, n_planes = len(panel.modalities), len(PLANES)
+    figure = Figure(
+        figsize=(COLUMN_INCHES * 3 * n_planes, COLUMN_INCHES * n_rows + 0.8), layout="constrained"
+    )
+    label = " - LEAKY normalisation" if leaky else ""
+    figure.suptitle(f"{panel.participant_id} ({panel.why}, held out){label}", fontsize=10)
+    axes = figure.subplots(n_rows, 3 * n_planes, squeeze=False)
+    drawn = None
+    for row, modality in enumerate(panel.modalities):
+        axes[row, 0].set_ylabel(modality)
+        for k, plane in enumerate(PLANES):
+            x, y = panel.inputs[row][k], panel.reconstructions[row][k]
+            titles = (f"input\n{plane}", "reconstruction", "difference")
+            for column, image in enumerate((x, y, y - x)):
+                axis = axes[row, 3 * k + column]
+                if row == 0:
+                    axis.set_title(titles[column], fontsize=8)
+                limits = (-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT) if column == 2 else (0.0, 1.0)
+                drawn = axis.imshow(
+                    _upright(image),
+                    cmap="RdBu_r" if column == 2 else "gray",
+                    vmin=limits[0],
+                    vmax=limits[1],
+                )
+                axis.set_xticks([])
+                axis.set_yticks([])
+    if drawn is not None:
+        figure.colorbar(drawn, ax=axes, shrink=0.7, label="reconstruction - input")
+    return figure
+
+
+def save_png(figure: Figure, path: Path, dots_per_inch: int = 110) -> None:
+    """Write a figure as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    path : Path
+        The file.
+    dots_per_inch : int
+        Resolution.
+    """
+    FigureCanvasAgg(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dots_per_inch))
+
+
+def _upright(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn a plane so that superior or anterior is up, for axes in RAS order."""
+    return np.flipud(image.T)

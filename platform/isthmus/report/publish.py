@@ -1,0 +1,214 @@
+"""Publishing a trial: a listener that writes its course and results to a tracking store.
+
+Parent run = the trial, child run = a fold. Runs are found again by digest, so that a trial that is
+continued continues its runs.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.files import write_text
+from isthmus.core.ports import EpochEvent, RunLogger, RunStore
+from isthmus.report.figures import controls_figure, learning_curves
+from isthmus.report.pictures import reconstruction_figure, save_png
+from isthmus.report.summary import summary_tables
+from isthmus.training.history import read_history
+from isthmus.trial.events import (
+    FoldFailed,
+    FoldFinished,
+    FoldStarted,
+    TrialEvent,
+    TrialFinished,
+    TrialStarted,
+)
+from isthmus.trial.panels import load_panels
+from isthmus.trial.records import TrialResult
+
+TRIAL_FILES = ("experiment.yaml", "split.json", "provenance.json")
+FOLD_FILES = (
+    "embeddings.parquet",
+    "fidelity.tsv",
+    "strata.json",
+    "strata.tsv",
+    "factor_loadings.tsv",
+    "random_encoder_strata.json",
+    "history.jsonl",
+    "model.safetensors",
+    "fold.json",
+)
+
+
+class TrackingPublisher:
+    """Writes a trial to a tracking store as it goes.
+
+    Parameters
+    ----------
+    store : RunStore
+        Where to write.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._trial: RunLogger | None = None
+        self._folds: dict[int, RunLogger] = {}
+        self._tags: dict[str, str] = {}
+
+    def __call__(self, event: TrialEvent) -> None:
+        """Hear of one event and write what it brings."""
+        match event:
+            case TrialStarted():
+                self._open_trial(event)
+            case FoldStarted(number):
+                self._fold(number)
+            case EpochEvent():
+                metrics = {**event.metrics, "subjects_per_second": event.subjects_per_second}
+                self._fold(event.fold).log_metrics(metrics, step=event.epoch)
+            case FoldFinished():
+                self._publish_fold(event)
+            case FoldFailed(failure):
+                run = self._fold(failure.number)
+                run.set_tags({"isthmus.failure": failure.kind, "isthmus.message": failure.message})
+                run.finish(succeeded=False)
+            case TrialFinished():
+                self._publish_trial(event.result, event.directory)
+            case _:
+                pass
+
+    @property
+    def run_id(self) -> str | None:
+        """The tracking store's identifier of the trial's run, once it is open."""
+        return self._trial.run_id if self._trial else None
+
+    def _open_trial(self, event: TrialStarted) -> None:
+        """Open the parent run with settings, digests and facts."""
+        config = event.config
+        self._tags = {
+            "isthmus.trial": event.digest,
+            **{f"isthmus.{name}_digest": digest for name, digest in event.identity.items()},
+            "isthmus.family": config.model.family,
+            "isthmus.leaky": str(config.volumes.normalisation.leaky).lower(),
+        }
+        name = run_name(config, event.digest)
+        run = self._store.open_run(config.name, name, event.digest, self._tags)
+        run.log_params(flat_params(config))
+        run.set_tags({f"isthmus.{key}": str(value) for key, value in event.facts.items()})
+        for file in TRIAL_FILES:
+            run.log_artifact(event.directory / file)
+        self._trial = run
+
+    def _fold(self, number: int) -> RunLogger:
+        """Return the child run of a fold, opening it the first time."""
+        if self._trial is None:
+            raise RuntimeError("a fold was published before its trial was opened")
+        if number not in self._folds:
+            tags = {**self._tags, "isthmus.fold": str(number)}
+            self._folds[number] = self._trial.child(f"fold {number}", tags)
+        return self._folds[number]
+
+    def _publish_fold(self, event: FoldFinished) -> None:
+        """Write a fold's numbers, tables, pictures and weights, unless it was written before."""
+        result, directory = event.result, event.directory
+        published = directory / "published"
+        run = self._fold(result.number)
+        if event.reused and published.exists() and published.read_text() == run.run_id:
+            return
+        for record in read_history(directory):
+            metrics = {name: value for name, value in record.items() if name != "epoch"}
+            run.log_metrics(metrics, step=int(record["epoch"]))
+        run.log_metrics(result.metrics)
+        run.set_tags({"isthmus.encoder_id": result.encoder_id})
+        for file in FOLD_FILES:
+            if (directory / file).exists():
+                run.log_artifact(directory / file)
+        for i, panel in enumerate(load_panels(directory / "panels.npz")):
+            picture = directory / "reconstructions" / f"{i}_{panel.participant_id}.png"
+            save_png(reconstruction_figure(panel, result.leaky), picture)
+            run.log_artifact(picture, "reconstructions")
+        run.finish(succeeded=True)
+        write_text(published, run.run_id)
+
+    def _publish_trial(self, result: TrialResult, directory: Path) -> None:
+        """Write the trial's means, standard errors, tables and figures."""
+        run = self._trial
+        if run is None:
+            raise RuntimeError("a trial was published before it was opened")
+        metrics = {name: value.mean for name, value in result.summary.items()}
+        errors = {
+            f"{name}_se": value.standard_error
+            for name, value in result.summary.items()
+            if value.standard_error is not None and "/" not in name
+        }
+        run.log_metrics({**metrics, **errors})
+        histories = {
+            fold.number: read_history(directory / f"fold-{fold.number}") for fold in result.folds
+        }
+        figures = {"learning_curves.png": learning_curves(histories)}
+        if result.succeeded:
+            figures["controls.png"] = controls_figure(result)
+        for file, figure in figures.items():
+            save_png(figure, directory / file)
+            run.log_artifact(directory / file)
+        tables = "\n".join(table.to_markdown() for table in summary_tables(result))
+        write_text(directory / "summary.md", tables)
+        for file in ("summary.md", "trial.json"):
+            run.log_artifact(directory / file)
+        run.set_tags({"mlflow.note.content": tables, "isthmus.succeeded": str(result.succeeded)})
+        run.finish(result.succeeded)
+
+
+def run_name(config: ExperimentConfig, digest: str) -> str:
+    """Name a run so that a list of runs can be read without opening them.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Settings of the trial.
+    digest : str
+        Identity of the trial.
+
+    Returns
+    -------
+    str
+        Such as ``"T1w+FA E512 depth 3 separable 4f6e2a1c"``.
+    """
+    model = config.model
+    leaky = " LEAKY" if config.volumes.normalisation.leaky else ""
+    return (
+        f"{'+'.join(config.fused_modalities)} E{model.embedding_size} depth {model.depth} "
+        f"{model.convolution}{leaky} {digest[:8]}"
+    )
+
+
+def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]:
+    """List the settings that can change a result by dotted path.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Settings of the trial.
+
+    Returns
+    -------
+    dict
+        Numbers and booleans as they are, the rest as compact JSON or text. ``execution`` and
+        places are left out.
+    """
+    content = config.model_dump(mode="json", exclude={"execution", "preset", "schema_version"})
+    del content["cohort"]["root"]
+    return dict(_flatten(content, ""))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:
+    """List leaves by dotted path."""
+    leaves: list[tuple[str, str | int | float | bool]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves += _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, str | int | float):
+            leaves.append((f"{prefix}{key}", value))
+        else:
+            leaves.append((f"{prefix}{key}", json.dumps(value)))
+    return leaves

@@ -1,0 +1,326 @@
+"""The one table at the end of a trial: the model's numbers beside what they must beat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isthmus.stratification.factors import NoFactors
+from isthmus.stratification.record import RobustnessReport
+from isthmus.stratification.strata import DegeneratePartition, NonConvergence
+from isthmus.trial.records import Estimate, TrialResult
+
+CONTROL_LABELS = {
+    "validation_mse": "model",
+    "mean_image_mse": "mean training image",
+    "pca_mse": "PCA of the same size",
+    "embedding_shuffle_mse": "another subject's embedding",
+    "skip_ablation_mse": "skips zeroed",
+}
+FIDELITY_LABELS = {
+    "validation_mse": "MSE",
+    "validation_nd": "ND",
+    "validation_ssim": "SSIM",
+    "validation_psnr": "PSNR (dB)",
+    "validation_cnr_ratio": "CNR ratio",
+}
+FACT_LABELS = {
+    "n_listed": "participants listed",
+    "n_subjects": "participants for development",
+    "n_families": "families",
+    "n_folds": "folds",
+    "n_steps_per_fold": "optimiser steps a fold",
+    "modalities": "modalities",
+    "grid": "grid (voxels)",
+    "embedding_size": "embedding values",
+    "n_parameters": "trainable parameters",
+    "separable_saving_unit": "separable saves, widest unit (x)",
+    "separable_saving_whole": "separable saves, whole network (x)",
+    "input_voxels_per_embedding_value": "input voxels / embedding value",
+    "mask_voxels_per_embedding_value": "in-mask voxels / embedding value",
+    "forward_giga_multiply_accumulates": "forward pass (GMAC a subject)",
+    "activation_mib_per_subject": "activations (MiB a subject, estimate)",
+    "workers": "workers",
+    "memory_mib_per_worker": "training memory (MiB a worker, estimate)",
+    "tera_operations_per_trial": "whole trial (TFLOP, estimate)",
+}
+REPRESENTATIONS = ("embedding", "pca", "random_encoder")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text.
+
+    Attributes
+    ----------
+    title : str
+        What it shows.
+    columns : tuple of str
+        Headings.
+    rows : tuple of tuple of str
+        As many cells as there are columns.
+    note : str
+        What to know when reading it; may be empty.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """Write as a markdown table.
+
+        Returns
+        -------
+        str
+            Title, table and note.
+        """
+        lines = [f"**{self.title}**", "", _line(self.columns), _line(("---",) * len(self.columns))]
+        lines += [_line(row) for row in self.rows]
+        if self.note:
+            lines += ["", self.note]
+        return "\n".join(lines) + "\n"
+
+
+def summary_tables(result: TrialResult) -> tuple[Table, ...]:
+    """Put a trial into tables: fidelity, controls, probes, strata.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial; one with failed folds gives the table of failures alone.
+
+    Returns
+    -------
+    tuple of Table
+        Means over folds with standard errors. Every title says so when normalisation was leaky.
+    """
+    if not result.succeeded:
+        return (failures_table(result),)
+    tables = (fidelity_table(result), controls_table(result), probes_table(result))
+    return tuple(table for table in (*tables, strata_table(result)) if table.rows)
+
+
+def facts_table(facts: Mapping[str, str | int | float]) -> Table:
+    """Show a model and a cohort in numbers.
+
+    Parameters
+    ----------
+    facts : Mapping
+        As `isthmus.trial.facts` gives them.
+
+    Returns
+    -------
+    Table
+        One row a fact, named and with its unit.
+    """
+    rows = tuple(
+        (FACT_LABELS.get(name, name), f"{value:,}" if isinstance(value, int | float) else value)
+        for name, value in facts.items()
+    )
+    return Table("Cohort, model and cost", ("what", "value"), rows)
+
+
+def failures_table(result: TrialResult) -> Table:
+    """Show which folds failed and why.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A trial with failures.
+
+    Returns
+    -------
+    Table
+        One row a failed fold.
+    """
+    rows = tuple((str(item.number), item.kind, item.message) for item in result.failures)
+    note = (
+        f"{len(result.folds)} folds finished; no mean is shown, a failed fold is not averaged away."
+    )
+    return Table("Failed folds", ("fold", "failure", "what happened"), rows, note)
+
+
+def fidelity_table(result: TrialResult) -> Table:
+    """Show held-out fidelity for each modality and over all.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial.
+
+    Returns
+    -------
+    Table
+        One row a modality.
+    """
+    summary = result.summary
+    modalities = str(result.facts["modalities"]).split(" ")
+    rows = []
+    for modality in (*modalities, ""):
+        suffix = f"/{modality}" if modality else ""
+        cells = [_estimate(summary.get(f"{name}{suffix}")) for name in FIDELITY_LABELS]
+        rows.append((modality or "all", *cells))
+    note = (
+        "Mean over folds +- standard error. MSE, ND, SSIM and PSNR on normalised intensity within "
+        "the mask; CNR ratio = reconstruction / original in image units, 1 is faithful."
+    )
+    title = _titled("Held-out fidelity", result)
+    return Table(title, ("modality", *FIDELITY_LABELS.values()), tuple(rows), note)
+
+
+def controls_table(result: TrialResult) -> Table:
+    """Show the model's MSE beside its controls on the same subjects and mask.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial.
+
+    Returns
+    -------
+    Table
+        One row a control, with its MSE over the model's.
+    """
+    summary = result.summary
+    model = summary["validation_mse"].mean
+    rows = tuple(
+        (label, _estimate(summary[name]), f"{summary[name].mean / model:.2f}" if model else "-")
+        for name, label in CONTROL_LABELS.items()
+        if name in summary
+    )
+    return Table(
+        _titled("Controls, same held-out subjects and mask", result),
+        ("answer", "MSE", "x model"),
+        rows,
+        controls_verdict(result),
+    )
+
+
+def controls_verdict(result: TrialResult) -> str:
+    """Say in words what the controls show, flattering or not.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial.
+
+    Returns
+    -------
+    str
+        One sentence for each control.
+    """
+    summary = result.summary
+    model = summary["validation_mse"].mean
+    said = []
+    for name, what in (("mean_image_mse", "the mean image"), ("pca_mse", "PCA of the same size")):
+        if name in summary:
+            verb = "beats" if model < summary[name].mean else "does NOT beat"
+            said.append(f"The model {verb} {what}.")
+    if "embedding_shuffle_delta_mse" in summary:
+        delta = summary["embedding_shuffle_delta_mse"].mean
+        share = delta / model if model else 0.0
+        said.append(
+            f"Another subject's embedding changes the MSE by {share:+.0%}"
+            + (": the skips carry the image, not the embedding." if share < 0.1 else ".")
+        )
+    return " ".join(said)
+
+
+def probes_table(result: TrialResult) -> Table:
+    """Show what can be predicted from the embedding, from PCA and from an untrained encoder.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial.
+
+    Returns
+    -------
+    Table
+        One row for each target and score.
+    """
+    summary = result.summary
+    prefix = "probe_"
+    names = sorted(
+        {name.rsplit("/", 1)[0] for name in summary if name.startswith(prefix) and "/" in name}
+    )
+    rows = tuple(
+        (
+            name.removeprefix(prefix).replace(".", " "),
+            *(_estimate(summary.get(f"{name}/{label}")) for label in REPRESENTATIONS),
+        )
+        for name in names
+    )
+    note = "Fitted on training families, scored on the held-out fold, in one encoder's space."
+    columns = ("target and score", "embedding", "PCA", "untrained encoder")
+    return Table(_titled("Linear probes", result), columns, rows, note)
+
+
+def strata_table(result: TrialResult) -> Table:
+    """Show each fold's strata and how they relate to the phenotype factors.
+
+    Parameters
+    ----------
+    result : TrialResult
+        A finished trial.
+
+    Returns
+    -------
+    Table
+        One row a fold and encoder.
+    """
+    rows = []
+    for fold in result.folds:
+        for encoder, report in (("trained", fold.strata), ("untrained", fold.random_strata)):
+            words = (_strata_in_words(report), _factors_in_words(report))
+            rows.append((f"fold {fold.number}", encoder, *words))
+    note = (
+        "p by permutation of families, q = false discovery rate over factors. Strata that an "
+        "untrained encoder gives as well need no training."
+    )
+    columns = ("fold", "encoder", "strata", "phenotype factors")
+    return Table(_titled("Strata of the embedding", result), columns, tuple(rows), note)
+
+
+def _strata_in_words(report: RobustnessReport) -> str:
+    """Say how many strata there are, or why there are none."""
+    strata = report.strata
+    if isinstance(strata, NonConvergence):
+        return "did not converge"
+    sizes = f"{len(strata.sizes)} strata of {min(strata.sizes)} to {max(strata.sizes)}"
+    return f"{sizes} (degenerate)" if isinstance(strata, DegeneratePartition) else sizes
+
+
+def _factors_in_words(report: RobustnessReport) -> str:
+    """Say how many factors differ between strata, or why none could be tested."""
+    if isinstance(report.factors, NoFactors):
+        return report.factors.reason
+    if report.counts is None:
+        return f"{len(report.associations)} factors untestable"
+    found = report.metrics()
+    if not report.counts.n_testable:
+        return f"{report.counts.n_untestable} factors untestable"
+    return (
+        f"{found['n_significant']:.0f} of {report.counts.n_testable} at q <= "
+        f"{report.config.alpha:g}; smallest q {found['min_q_value']:.3g}, "
+        f"largest epsilon^2 {found['max_epsilon2']:.3g}"
+    )
+
+
+def _titled(title: str, result: TrialResult) -> str:
+    """Label whatever a leaky normalisation touched."""
+    return f"{title} [LEAKY normalisation]" if result.leaky else title
+
+
+def _estimate(value: Estimate | None) -> str:
+    """Write mean +- standard error."""
+    if value is None:
+        return "-"
+    if value.standard_error is None:
+        return f"{value.mean:.4g}"
+    return f"{value.mean:.4g} +- {value.standard_error:.2g}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    """Write one line of a markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,188 @@
+"""The embeddings of one encoder, a row a subject: what the stratification job starts from."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isthmus.core.digest import digest_array, digest_of
+from isthmus.core.errors import StratificationError
+from isthmus.core.files import write_atomically
+
+Role = Literal["train", "monitor", "validation"]
+_ROLES: tuple[str, ...] = get_args(Role)
+_METADATA_KEY = b"isthmus.encoder_id"
+_PREFIX = "embedding_"
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """Embeddings that one encoder gave to a set of subjects.
+
+    Embeddings of two encoders never share a table: their axes mean different things.
+
+    Parameters
+    ----------
+    encoder_id : str
+        The encoder that made them.
+    participant_ids : tuple of str
+        One for each row, each once.
+    values : ndarray of float64, shape (n, d)
+        Finite; kept as a copy that cannot be written to.
+    roles : tuple of str
+        What each subject was to this encoder: ``train`` (gave gradients), ``monitor`` (chose the
+        best epoch) or ``validation`` (held out).
+
+    Raises
+    ------
+    StratificationError
+        If an id is repeated, a value is not finite, a role is unknown, or the lengths differ.
+
+    Examples
+    --------
+    >>> table = EmbeddingTable("e1", ("sub-1", "sub-2"), np.eye(2), ("train", "validation"))
+    >>> table.select(["sub-2"]).values
+    array([[0., 1.]])
+    """
+
+    encoder_id: str
+    participant_ids: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    roles: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "participant_ids", tuple(self.participant_ids))
+        object.__setattr__(self, "roles", tuple(self.roles))
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse a table that could not be clustered without guessing."""
+        where = f"Embeddings of encoder {self.encoder_id!r}"
+        n = len(self.participant_ids)
+        if self.values.ndim != 2 or self.values.shape[0] != n or self.values.shape[1] == 0:
+            raise StratificationError(
+                f"{where} must be a table with a row for each of the {n} participants and at "
+                f"least one column, got shape {self.values.shape}."
+            )
+        if len(self.roles) != n:
+            raise StratificationError(
+                f"{where} must have a role for each of the {n} participants, got {len(self.roles)}."
+            )
+        repeated = [name for name, count in Counter(self.participant_ids).items() if count > 1]
+        if repeated:
+            raise StratificationError(
+                f"{where} must have each participant once, got {', '.join(repeated[:5])} more "
+                f"than once ({len(repeated)} repeated). A subject has one embedding an encoder."
+            )
+        unknown = sorted(set(self.roles) - set(_ROLES))
+        if unknown:
+            raise StratificationError(f"{where}: roles must be among {_ROLES}, got {unknown}.")
+        bad = np.flatnonzero(~np.isfinite(self.values).all(axis=1))
+        if bad.size:
+            names = ", ".join(self.participant_ids[i] for i in bad[:5])
+            raise StratificationError(
+                f"{where} must be finite, got NaN or infinity for {bad.size} participants "
+                f"({names}). Look at the encoder's training history: it may have diverged."
+            )
+
+    @property
+    def digest(self) -> str:
+        """Digest of the encoder's name, the subjects, their roles and their embeddings."""
+        names = [self.encoder_id, list(self.participant_ids), list(self.roles)]
+        return digest_of([*names, digest_array(self.values)])
+
+    def select(self, participant_ids: tuple[str, ...] | list[str]) -> "EmbeddingTable":
+        """Take some subjects, in the order given.
+
+        Parameters
+        ----------
+        participant_ids : sequence of str
+            Whom to keep.
+
+        Returns
+        -------
+        EmbeddingTable
+            A new table.
+
+        Raises
+        ------
+        StratificationError
+            If the table has no such subject.
+        """
+        row = {name: i for i, name in enumerate(self.participant_ids)}
+        unknown = [name for name in participant_ids if name not in row]
+        if unknown:
+            raise StratificationError(
+                f"Subjects must have an embedding by encoder {self.encoder_id!r}, got "
+                f"{', '.join(unknown[:5])} without one ({len(unknown)} in all)."
+            )
+        rows = [row[name] for name in participant_ids]
+        roles = tuple(self.roles[i] for i in rows)
+        return EmbeddingTable(self.encoder_id, tuple(participant_ids), self.values[rows], roles)
+
+    def save_parquet(self, path: Path) -> None:
+        """Write the table as parquet, atomically.
+
+        Parameters
+        ----------
+        path : Path
+            File to make: columns ``participant_id``, ``role``, ``embedding_0`` and so on; the
+            encoder's name is in the file's metadata.
+        """
+        width = len(str(self.values.shape[1] - 1))
+        columns: dict[str, Any] = {
+            "participant_id": pa.array(self.participant_ids, pa.string()),
+            "role": pa.array(self.roles, pa.string()),
+        }
+        for number, column in enumerate(self.values.T):
+            columns[f"{_PREFIX}{number:0{width}d}"] = pa.array(column)
+        table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: self.encoder_id})
+        write_atomically(path, lambda file: cast("None", pq.write_table(table, file)))
+
+
+def load_parquet(path: Path) -> EmbeddingTable:
+    """Read a table that ``EmbeddingTable.save_parquet`` wrote, and check it again.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    EmbeddingTable
+        Values bit for bit as they were saved.
+
+    Raises
+    ------
+    StratificationError
+        If the file is missing, is no such table, or fails the table's checks.
+    """
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise StratificationError(f"{path}: there is no such embedding table.") from None
+    except (OSError, pa.ArrowException) as error:
+        raise StratificationError(f"{path}: must be a parquet file: {error}") from None
+    encoder_id = (table.schema.metadata or {}).get(_METADATA_KEY)
+    names = [name for name in table.column_names if name.startswith(_PREFIX)]
+    if encoder_id is None or not names or not {"participant_id", "role"} <= {*table.column_names}:
+        raise StratificationError(
+            f"{path}: must be an embedding table (columns participant_id, role and "
+            f"{_PREFIX}0 ..., encoder in the metadata), got columns {table.column_names[:5]}."
+        )
+    values = np.column_stack([table.column(name).to_numpy() for name in names])
+    return EmbeddingTable(
+        encoder_id.decode(),
+        tuple(table.column("participant_id").to_pylist()),
+        values,
+        tuple(table.column("role").to_pylist()),
+    )

@@ -1,0 +1,166 @@
+"""Which subjects make up each optimiser step, and which worker computes which of them.
+
+The order is a function of the seed and the epoch alone. It holds no state, so a resumed run and a
+run on any number of workers see the same global batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isthmus.config.training import TrainingConfig
+from isthmus.core.errors import ConfigError
+from isthmus.core.seeds import generator
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """How a global batch is cut: into accumulation slices, and each of those among workers.
+
+    Attributes
+    ----------
+    global_batch_size : int
+        Subjects of one optimiser step.
+    accumulation_steps : int
+        Slices whose gradients are summed.
+    world_size : int
+        Workers that share each slice equally.
+    """
+
+    global_batch_size: int
+    accumulation_steps: int
+    world_size: int
+
+    @property
+    def part_size(self) -> int:
+        """Subjects that one worker computes at a time."""
+        return self.global_batch_size // (self.accumulation_steps * self.world_size)
+
+    def parts(self, rank: int) -> tuple[range, ...]:
+        """List the positions of a global batch that one worker computes.
+
+        Parameters
+        ----------
+        rank : int
+            The worker, from 0.
+
+        Returns
+        -------
+        tuple of range
+            Positions within the global batch, one range for each accumulation slice.
+
+        Examples
+        --------
+        >>> Slicing(global_batch_size=8, accumulation_steps=2, world_size=2).parts(1)
+        (range(2, 4), range(6, 8))
+        """
+        size = self.part_size
+        slice_size = size * self.world_size
+        starts = (s * slice_size + rank * size for s in range(self.accumulation_steps))
+        return tuple(range(start, start + size) for start in starts)
+
+
+def slicing(config: TrainingConfig, world_size: int) -> Slicing:
+    """Cut the global batch for a number of workers.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Global batch size and accumulation steps.
+    world_size : int
+        Workers.
+
+    Returns
+    -------
+    Slicing
+        Equal parts.
+
+    Raises
+    ------
+    ConfigError
+        If the parts would not be equal; names the three settings and what works.
+    """
+    size, steps = config.global_batch_size, config.accumulation_steps
+    pieces = steps * world_size
+    if size % pieces:
+        works = [w for w in range(1, size // steps + 1) if (size // steps) % w == 0]
+        nearest = sorted({max(pieces, size // pieces * pieces), -(-size // pieces) * pieces})
+        raise ConfigError(
+            f"training.global_batch_size ({size}) must be a multiple of "
+            f"training.accumulation_steps ({steps}) x execution.workers ({world_size}) = {pieces}, "
+            f"so that every worker computes as many subjects. Set training.global_batch_size to "
+            f"{' or '.join(map(str, nearest))}, or execution.workers to one of {works}."
+        )
+    return Slicing(size, steps, world_size)
+
+
+def steps_per_epoch(n_subjects: int, global_batch_size: int) -> int:
+    """Count the optimiser steps of an epoch.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Training subjects.
+    global_batch_size : int
+        Subjects of one step.
+
+    Returns
+    -------
+    int
+        Whole global batches; the subjects left over sit this epoch out.
+
+    Raises
+    ------
+    ConfigError
+        If there is not one whole batch.
+    """
+    if n_subjects < global_batch_size:
+        raise ConfigError(
+            f"training.global_batch_size must be at most the training fold's {n_subjects} "
+            f"subjects, got {global_batch_size}. Make the batch smaller, or "
+            f"cross_validation.n_folds or training.early_stopping.monitor_share leave more."
+        )
+    return n_subjects // global_batch_size
+
+
+def epoch_batches(
+    ids: Sequence[str], global_batch_size: int, seed: int, epoch: int
+) -> tuple[tuple[str, ...], ...]:
+    """Shuffle the training subjects for one epoch and cut them into global batches.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Training subjects; their order does not matter.
+    global_batch_size : int
+        Subjects of one optimiser step.
+    seed : int
+        Root of the fold's random streams.
+    epoch : int
+        Number of the epoch, from 1; each has its own permutation.
+
+    Returns
+    -------
+    tuple of tuple of str
+        The subjects of each step. An incomplete last batch is dropped, so that every step averages
+        over as many subjects; whom that meets differs from epoch to epoch.
+
+    Raises
+    ------
+    ConfigError
+        If there is not one whole batch.
+
+    Examples
+    --------
+    >>> first = epoch_batches(["a", "b", "c", "d", "e"], 2, seed=0, epoch=1)
+    >>> [len(batch) for batch in first]
+    [2, 2]
+    >>> first == epoch_batches(["a", "b", "c", "d", "e"], 2, seed=0, epoch=1)
+    True
+    """
+    n_steps = steps_per_epoch(len(ids), global_batch_size)
+    ordered = sorted(ids)
+    shuffled = [ordered[i] for i in generator(seed, "order", epoch).permutation(len(ordered))]
+    return tuple(
+        tuple(shuffled[step * global_batch_size : (step + 1) * global_batch_size])
+        for step in range(n_steps)
+    )

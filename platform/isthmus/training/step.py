@@ -1,0 +1,278 @@
+"""One optimiser step over one global batch, however many slices and workers share it.
+
+Legend: G subject of the global batch, B subject of one worker's part, M modality, D H W the grid.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from isthmus.config.training import TrainingConfig
+from isthmus.core.errors import ConfigError, TrainingDiverged
+from isthmus.core.seeds import derive_seed
+from isthmus.model.dropout import set_dropout_keys
+from isthmus.model.families import FusionModel
+from isthmus.model.objective import kernel_penalty
+from isthmus.training.optimiser import clip_gradient, make_optimiser, set_learning_rate
+from isthmus.training.order import Slicing
+from isthmus.training.ranks import Ranks
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model and all that changes its weights.
+
+    Attributes
+    ----------
+    model : FusionModel
+        On this worker's device.
+    parallel : Module
+        The model, wrapped to average gradients where there are several workers.
+    optimiser : torch.optim.Optimizer
+        Over the model's parameters.
+    scaler : torch.amp.GradScaler
+        Scales the loss with float16, passes it through otherwise.
+    mask : Tensor of bool (D, H, W)
+        Brain mask.
+    config : TrainingConfig
+        Settings.
+    slicing : Slicing
+        How a global batch is cut.
+    ranks : Ranks
+        The workers.
+    seed : int
+        Root of the fold's random streams.
+    """
+
+    model: FusionModel
+    parallel: nn.Module
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    mask: torch.Tensor
+    config: TrainingConfig
+    slicing: Slicing
+    ranks: Ranks
+    seed: int
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What one step is to do.
+
+    Attributes
+    ----------
+    batch : tuple of str
+        Subjects of the global batch.
+    fold : int
+        Number of the fold, for messages.
+    epoch, step : int
+        Both from 1, the step within its epoch.
+    learning_rate : float
+        Step size.
+    """
+
+    batch: tuple[str, ...]
+    fold: int
+    epoch: int
+    step: int
+    learning_rate: float
+
+
+def make_learner(
+    model: FusionModel,
+    mask_DHW: torch.Tensor,
+    config: TrainingConfig,
+    slicing: Slicing,
+    ranks: Ranks,
+    seed: int,
+) -> Learner:
+    """Put a model on its device with its optimiser, and join it to the other workers' copies.
+
+    Parameters
+    ----------
+    model : FusionModel
+        With the same weights on every worker.
+    mask_DHW : Tensor of bool (D, H, W)
+        Brain mask.
+    config : TrainingConfig
+        Settings.
+    slicing : Slicing
+        How a global batch is cut.
+    ranks : Ranks
+        The workers.
+    seed : int
+        Root of the fold's random streams.
+
+    Returns
+    -------
+    Learner
+        Ready for its first step.
+
+    Raises
+    ------
+    ConfigError
+        If float16 is asked for on the CPU.
+    """
+    device = ranks.device
+    if config.precision == "float16" and device.type != "cuda":
+        raise ConfigError(
+            f"training.precision: float16 needs a GPU, but this runs on '{device.type}'. "
+            f"Set training.precision: bfloat16 or float32."
+        )
+    model.to(device)
+    parallel: nn.Module = model
+    if ranks.world_size > 1:
+        # Buffers need no broadcast: normalisation sums its statistics over the workers itself.
+        devices = [device] if device.type == "cuda" else None
+        parallel = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    return Learner(
+        model,
+        parallel,
+        make_optimiser(model, config),
+        scaler,
+        mask_DHW.to(device),
+        config,
+        slicing,
+        ranks,
+        seed,
+    )
+
+
+def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -> torch.Tensor:
+    """Take one optimiser step; all workers must call this with the same plan.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its weights are changed.
+    plan : StepPlan
+        Subjects and step size.
+    parts : iterator of Tensor (B, M, D, H, W)
+        This worker's part of each slice, in order.
+
+    Returns
+    -------
+    Tensor of float64 (G, M)
+        Reconstruction loss of each subject and modality before the step, the same on all workers.
+
+    Raises
+    ------
+    TrainingDiverged
+        If a loss or the gradient is not finite; on all workers, and before the weights change.
+
+    Notes
+    -----
+    Minimised is ``1/G sum_g sum_m l_gm + kernel_l2 * sum of squared kernels``. Each worker's share
+    is multiplied by the number of workers because `DistributedDataParallel` averages gradients.
+    """
+    config, cut, ranks = learner.config, learner.slicing, learner.ranks
+    set_learning_rate(learner.optimiser, plan.learning_rate)
+    learner.optimiser.zero_grad(set_to_none=True)
+    losses_GM = torch.zeros(cut.global_batch_size, len(learner.model.modalities)).double()
+    for number, positions in enumerate(cut.parts(ranks.rank), start=1):
+        x_BMDHW = next(parts).to(learner.ranks.device)
+        subjects = [plan.batch[i] for i in positions]
+        with _gradients_kept_here(learner, last=number == cut.accumulation_steps):
+            losses_BM = _losses(learner, x_BMDHW, subjects, plan.epoch)
+            loss = losses_BM.sum() * (ranks.world_size / cut.global_batch_size)
+            if config.kernel_l2:
+                penalty = kernel_penalty(learner.model)
+                loss = loss + penalty * (config.kernel_l2 / cut.accumulation_steps)
+            learner.scaler.scale(loss).backward()
+        losses_GM[positions.start : positions.stop] = losses_BM.detach().double().cpu()
+    losses_GM = ranks.sum(losses_GM)
+    _require_finite_losses(losses_GM, learner.model.modalities, plan)
+    learner.scaler.unscale_(learner.optimiser)
+    norm = clip_gradient(learner.model, config.gradient_clip_norm)
+    _require_finite_gradient(norm, learner.scaler, plan)
+    learner.scaler.step(learner.optimiser)
+    learner.scaler.update()
+    return losses_GM
+
+
+def _losses(
+    learner: Learner, x_BMDHW: torch.Tensor, subjects: Sequence[str], epoch: int
+) -> torch.Tensor:
+    """Reconstruct one part and return its losses (B, M)."""
+    keys = [derive_seed(learner.seed, "dropout", epoch, subject) for subject in subjects]
+    set_dropout_keys(learner.model, keys)
+    with autocast(learner.config, learner.ranks.device):
+        output = learner.parallel(x_BMDHW)
+    return learner.model.loss(output, x_BMDHW, learner.mask, learner.config.loss)
+
+
+def autocast(
+    config: TrainingConfig, device: torch.device
+) -> contextlib.AbstractContextManager[None]:
+    """Compute what follows in the precision that was asked for.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Precision.
+    device : torch.device
+        Where it is computed.
+
+    Returns
+    -------
+    context manager
+        Without effect for float32.
+    """
+    if config.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=PRECISIONS[config.precision])
+
+
+def _gradients_kept_here(learner: Learner, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Exchange gradients among workers after the last slice only."""
+    if last or not isinstance(learner.parallel, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return learner.parallel.no_sync()
+
+
+def _require_finite_losses(
+    losses_GM: torch.Tensor, modalities: Sequence[str], plan: StepPlan
+) -> None:
+    """Stop on a loss that is not finite, and name whose it is."""
+    broken = (~torch.isfinite(losses_GM)).nonzero().tolist()
+    if not broken:
+        return
+    named = ", ".join(f"{plan.batch[g]} ({modalities[m]})" for g, m in broken[:6])
+    raise TrainingDiverged(
+        f"The loss must be finite, but in {_place(plan)} it is not for {named}"
+        f"{', ...' if len(broken) > 6 else ''}. {_ending(plan)}"
+    )
+
+
+def _require_finite_gradient(norm: float, scaler: torch.amp.GradScaler, plan: StepPlan) -> None:
+    """Stop on a gradient that is not finite; float16's scaler may first look for a scale."""
+    if norm - norm == 0.0 or (scaler.is_enabled() and scaler.get_scale() > 1.0):
+        return
+    raise TrainingDiverged(
+        f"The gradient must be finite, but in {_place(plan)} its norm is {norm}, while every loss is finite. {_ending(plan)}"
+    )
+
+
+def _place(plan: StepPlan) -> str:
+    """Say which step it was."""
+    return f"fold {plan.fold}, epoch {plan.epoch}, step {plan.step}"
+
+
+def _ending(plan: StepPlan) -> str:
+    """Say who was in the batch and what to do."""
+    return (
+        f"The weights are as they were before this step. Subjects of the global batch: "
+        f"{', '.join(plan.batch)}. Lower training.learning_rate ({plan.learning_rate:g}), set "
+        f"training.gradient_clip_norm, or look at these subjects' images."
+    )

@@ -1,0 +1,109 @@
+"""What is told of a trial's course, to a terminal and to a tracking store.
+
+A listener is a function of one event; it must not change the trial.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.ports import EpochEvent
+from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial is about to run.
+
+    Attributes
+    ----------
+    digest : str
+        Identity of the trial.
+    config : ExperimentConfig
+        Resolved settings.
+    identity : dict of str to str
+        Digests of settings, images, participants and split.
+    facts : dict
+        Model and cohort in numbers.
+    directory : Path
+        The trial's folder; a fold's files lie in ``fold-<number>`` below it.
+    """
+
+    digest: str
+    config: ExperimentConfig
+    identity: dict[str, str]
+    facts: dict[str, str | int | float]
+    directory: Path
+
+
+@dataclass(frozen=True)
+class FoldStarted:
+    """A fold is about to be trained, or continued."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class FoldEvaluating:
+    """Training of a fold is over; its fidelity, controls and strata are being computed."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class FoldFinished:
+    """A fold is finished, now or by an earlier run (``reused``)."""
+
+    result: FoldResult
+    directory: Path
+    reused: bool
+
+
+@dataclass(frozen=True)
+class FoldFailed:
+    """A fold ended in a typed failure."""
+
+    failure: FoldFailure
+    directory: Path
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """All folds of a trial are over."""
+
+    result: TrialResult
+    directory: Path
+
+
+TrialEvent = (
+    TrialStarted
+    | FoldStarted
+    | EpochEvent
+    | FoldEvaluating
+    | FoldFinished
+    | FoldFailed
+    | TrialFinished
+)
+TrialListener = Callable[[TrialEvent], None]
+
+
+def tell_all(*listeners: TrialListener) -> TrialListener:
+    """Make one listener of several.
+
+    Parameters
+    ----------
+    *listeners : callable
+        Told in this order.
+
+    Returns
+    -------
+    callable
+        Passes each event on to all.
+    """
+
+    def tell(event: TrialEvent) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

@@ -1,0 +1,237 @@
+"""One experiment, cross-validated and resumable: folds -> train -> evaluate -> strata -> result.
+
+The trial's folder holds everything that can be read later:
+
+    experiment.yaml  split.json  provenance.json  trial.json
+    fold-<i>/        checkpoints, weights, history, tables, embeddings, fold.json
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from isthmus.cohort.participants import Participants, load_participants
+from isthmus.cohort.splits import Fold, Split, check_split, draw_split, load_split, save_split
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.load import Experiment, dump_experiment
+from isthmus.core.digest import digest_of
+from isthmus.core.errors import TrainingDiverged
+from isthmus.core.files import write_json, write_text
+from isthmus.core.ports import TrainLauncher
+from isthmus.core.seeds import derive_seed
+from isthmus.training.encoder import FittedEncoder
+from isthmus.training.task import TrainTask
+from isthmus.trial.events import (
+    FoldEvaluating,
+    FoldFailed,
+    FoldFinished,
+    FoldStarted,
+    TrialFinished,
+    TrialListener,
+    TrialStarted,
+)
+from isthmus.trial.facts import trial_facts
+from isthmus.trial.fold import FoldInputs, evaluate_fold
+from isthmus.trial.provenance import take_provenance
+from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+from isthmus.volumes.store import VolumeStore, open_store
+
+FOLD_FILE = "fold.json"
+TRIAL_FILE = "trial.json"
+_log = logging.getLogger("isthmus.trial")
+
+Launcher = TrainLauncher[TrainTask, FittedEncoder]
+
+
+@dataclass(frozen=True)
+class PreparedTrial:
+    """A trial whose inputs are open and whose identity is known.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        Settings and folders.
+    participants : Participants
+        Development subjects with usable images.
+    store : VolumeStore
+        Their volumes.
+    split : Split
+        Folds over families.
+    identity : dict of str to str
+        Digests of settings, images, participants and split.
+    digest : str
+        Identity of the trial.
+    """
+
+    experiment: Experiment
+    participants: Participants
+    store: VolumeStore
+    split: Split
+    identity: dict[str, str]
+    digest: str
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the trial, named so that people and programs find it."""
+        return self.experiment.output / f"{self.experiment.config.name}-{self.digest[:12]}"
+
+
+def prepare_trial(experiment: Experiment) -> PreparedTrial:
+    """Open the inputs of a trial and fix its folds.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings; the cohort must be ingested.
+
+    Returns
+    -------
+    PreparedTrial
+        With the split drawn, or read from ``cross_validation.split_file``.
+
+    Raises
+    ------
+    IsthmusError
+        If the store is missing or does not fit the experiment, or the split leaks.
+    """
+    config = experiment.config
+    store = open_store(experiment.store_url)
+    participants = load_participants(experiment).select(store.participant_ids)
+    split = _split(experiment, participants)
+    identity = {
+        "experiment": config.digest,
+        "images": store.digest,
+        "participants": participants.digest,
+        "split": split.digest,
+    }
+    return PreparedTrial(experiment, participants, store, split, identity, digest_of(identity))
+
+
+def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -> TrialResult:
+    """Run a trial to its end, continuing what its folder already holds.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings; the cohort must be ingested.
+    launcher : TrainLauncher
+        Where folds are trained.
+    tell : callable
+        Hears of each event.
+
+    Returns
+    -------
+    TrialResult
+        Finished folds, and those that failed by type.
+
+    Raises
+    ------
+    IsthmusError
+        If the inputs cannot be used. A diverged fold is no exception: it is in the result.
+    """
+    trial = prepare_trial(experiment)
+    config, directory = experiment.config, trial.directory
+    facts = trial_facts(config, trial.store, trial.participants, len(trial.split.folds))
+    _write_inputs(trial)
+    tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
+    finished: list[FoldResult] = []
+    failed: list[FoldFailure] = []
+    for fold in trial.split.folds:
+        outcome = _run_fold(trial, fold, launcher, tell)
+        if isinstance(outcome, FoldResult):
+            finished.append(outcome)
+        else:
+            failed.append(outcome)
+    result = TrialResult(
+        digest=trial.digest,
+        name=config.name,
+        identity=trial.identity,
+        facts=facts,
+        leaky=config.volumes.normalisation.leaky,
+        folds=tuple(finished),
+        failures=tuple(failed),
+    )
+    write_json(directory / TRIAL_FILE, result.to_json())
+    tell(TrialFinished(result, directory))
+    return result
+
+
+def load_trial(directory: Path) -> TrialResult:
+    """Read the result of a finished trial.
+
+    Parameters
+    ----------
+    directory : Path
+        The trial's folder.
+
+    Returns
+    -------
+    TrialResult
+        As `run_trial` returned it.
+    """
+    return TrialResult.from_json(json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8")))
+
+
+def _run_fold(
+    trial: PreparedTrial, fold: Fold, launcher: Launcher, tell: TrialListener
+) -> FoldResult | FoldFailure:
+    """Train and evaluate one fold, or take it from an earlier run."""
+    directory = trial.directory / f"fold-{fold.number}"
+    done = directory / FOLD_FILE
+    if done.exists():
+        result = FoldResult.from_json(json.loads(done.read_text(encoding="utf-8")))
+        _log.info("fold %d is finished already and is not repeated", fold.number)
+        tell(FoldFinished(result, directory, reused=True))
+        return result
+    config = trial.experiment.config
+    task = TrainTask(
+        config=config,
+        store_url=trial.experiment.store_url,
+        fold=fold,
+        directory=directory,
+        encoder_id=f"{trial.digest[:12]}-fold{fold.number}",
+        seed=derive_seed(config.seed, "fold", fold.number),
+        workers=config.execution.workers,
+    )
+    tell(FoldStarted(fold.number))
+    try:
+        fitted = launcher.launch(task, tell)
+    except TrainingDiverged as error:
+        failure = FoldFailure(fold.number, type(error).__name__, str(error))
+        tell(FoldFailed(failure, directory))
+        return failure
+    tell(FoldEvaluating(fold.number))
+    inputs = FoldInputs(config, trial.participants, trial.store, fold, directory, task.seed)
+    result = evaluate_fold(inputs, fitted)
+    write_json(done, result.to_json())
+    tell(FoldFinished(result, directory, reused=False))
+    return result
+
+
+def _split(experiment: Experiment, participants: Participants) -> Split:
+    """Read the split that was asked for, or draw one."""
+    config: ExperimentConfig = experiment.config
+    folds = config.cross_validation
+    if folds.split_file is not None:
+        split = load_split(experiment.folder / folds.split_file, participants)
+    else:
+        split = draw_split(
+            participants,
+            folds,
+            config.training.early_stopping.monitor_share,
+            config.cohort.stratify_by,
+            derive_seed(config.seed, "split"),
+        )
+    check_split(split, participants)
+    return split
+
+
+def _write_inputs(trial: PreparedTrial) -> None:
+    """Leave beside the results what is needed to run them again."""
+    directory = trial.directory
+    save_split(trial.split, directory / "split.json")
+    here = trial.experiment.located(split_file=directory / "split.json")
+    write_text(directory / "experiment.yaml", dump_experiment(here))
+    if not (directory / "provenance.json").exists():
+        write_json(directory / "provenance.json", asdict(take_provenance()))

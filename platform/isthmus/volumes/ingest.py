@@ -1,0 +1,289 @@
+"""Ingest: every image checked, and those of good subjects stored, once, whatever interrupts it."""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import psutil
+
+from isthmus.cohort.images import image_paths
+from isthmus.cohort.participants import Participants
+from isthmus.config.load import Experiment
+from isthmus.core.errors import CohortError, ConfigError, ResourceError
+from isthmus.volumes.examine import ImageSource
+from isthmus.volumes.ingest_report import IngestReport, refused_subjects, require_good
+from isthmus.volumes.layout import (
+    COMPLETE_FILE,
+    PARTITIONS,
+    STORE_FILE,
+    VERDICTS_FILE,
+    StoreSettings,
+    discard,
+    read_records,
+    read_settings,
+    require_rows,
+    write_settings,
+)
+from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.lock import LOCK_FILE, ingest_lock
+from isthmus.volumes.membership import Place, assign_places
+from isthmus.volumes.reference import require_same, resolve_settings
+from isthmus.volumes.store import open_store
+from isthmus.volumes.subject import (
+    SubjectOutcome,
+    SubjectTask,
+    end_with_parent,
+    ingest_subject,
+    recorded_outcome,
+)
+from isthmus.volumes.verdict import ImageVerdict, verdict_table
+
+_LOG = logging.getLogger(__name__)
+
+# What an ingest that was killed at once may have left in a folder without settings.
+_BEGINNINGS = {LOCK_FILE, "mask", "zarr.json"}
+
+Sources = Mapping[str, tuple[ImageSource, ...]]
+
+
+def ingest(
+    experiment: Experiment,
+    participants: Participants,
+    on_image: Callable[[ImageVerdict], None] | None = None,
+    strict: bool = False,
+) -> IngestReport:
+    """Check every image of a cohort and store the volumes of those subjects whose images are good.
+
+    What is stored already, from the same bytes under the same settings, is not read again; a run
+    that was killed is completed by running it again. The lockbox is drawn over the participants
+    listed at the first ingest.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The settings and where they stand.
+    participants : Participants
+        Who is listed.
+    on_image : callable, optional
+        Told each verdict as it is found, in no particular order.
+    strict : bool, default False
+        Let one refused image fail the run, after every image was examined.
+
+    Returns
+    -------
+    IngestReport
+        Counts and verdicts; the table is in the store's ``verdicts.tsv``.
+
+    Raises
+    ------
+    ConfigError
+        If the store was made with other settings, or its folder holds something else.
+    CohortError
+        If there is not one image file.
+    ImageError
+        If no subject can be used, or any image was refused and `strict` is set.
+    ResourceError
+        If another ingest is writing the store, a worker process died, or the disk is full.
+    """
+    sources = _sources(experiment, participants)
+    location = StoreLocation(experiment.store_url)
+    _require_own_folder(location)
+    with ingest_lock(location):
+        settings = _settings(location, experiment, sources)
+        places = assign_places(location, participants, experiment.config)
+        kept, stale = _kept(location, places, sources)
+        todo = {name: items for name, items in sources.items() if name not in kept}
+        if todo or stale:
+            location.remove(COMPLETE_FILE)
+        for _, place in stale:
+            discard(location, place.partition, place.row)
+        _require_rows(location, settings, places)
+        _tell(on_image, kept.values())
+        outcomes = dict(kept)
+        tasks = _tasks(experiment, location, settings, places, todo)
+        for outcome in _run(tasks, _n_processes(experiment, location, len(tasks))):
+            outcomes[outcome.participant_id] = outcome
+            _tell(on_image, [outcome])
+        in_order = [outcomes[name] for name in sources]
+        verdicts = tuple(verdict for outcome in in_order for verdict in outcome.verdicts)
+        location.write_text(VERDICTS_FILE, verdict_table(verdicts))
+        refused = refused_subjects(in_order)
+        require_good(location, refused, len(sources), strict)
+        location.write_json(COMPLETE_FILE, {"n_participants": len(sources)})
+    store = open_store(location.url)
+    return IngestReport(
+        store_url=location.url,
+        digest=store.digest,
+        grid=settings.grid,
+        reference=settings.reference,
+        n_participants=len(sources),
+        n_accepted=len(sources) - len(refused),
+        n_refused=len(refused),
+        n_lockbox=sum(
+            outcome.accepted and places[outcome.participant_id].partition == "lockbox"
+            for outcome in in_order
+        ),
+        n_read=sum(
+            verdict.sha256 is not None for name in todo for verdict in outcomes[name].verdicts
+        ),
+        n_reused=sum(len(outcome.verdicts) for outcome in kept.values()),
+        n_withdrawn=sum(participant_id not in sources for participant_id, _ in stale),
+        refused=refused,
+        verdicts=verdicts,
+    )
+
+
+def _sources(experiment: Experiment, participants: Participants) -> Sources:
+    """List all images by participant, of which at least one must be there."""
+    root = experiment.cohort_root
+    paths = image_paths(experiment, participants)
+    sources = {
+        participant_id: tuple(
+            _source(root, participant_id, modality, paths[participant_id].get(modality))
+            for modality in experiment.config.cohort.modalities
+        )
+        for participant_id in participants.ids
+    }
+    found = (item.path for items in sources.values() for item in items if item.path is not None)
+    if not any(path.is_file() for path in found):
+        raise CohortError(
+            f"{root}: there must be image files, but none of those that cohort.images or "
+            "cohort.manifest names is there. Check these and cohort.root."
+        )
+    return sources
+
+
+def _source(root: Path, participant_id: str, modality: str, path: Path | None) -> ImageSource:
+    """One image, with its path as people are told it."""
+    shown = "" if path is None else os.path.relpath(path, root)
+    return ImageSource(participant_id, modality, path, shown)
+
+
+def _require_own_folder(location: StoreLocation) -> None:
+    """Refuse to mix a store into a folder of something else."""
+    names = set(location.names())
+    if STORE_FILE not in names and (foreign := sorted(names - _BEGINNINGS)):
+        raise ConfigError(
+            f"execution.store must be a store or an empty folder, but {location.url} holds "
+            f"{foreign[:3]}. Set another one."
+        )
+
+
+def _settings(location: StoreLocation, experiment: Experiment, sources: Sources) -> StoreSettings:
+    """Decide on the store's settings at the first ingest, and hold to them ever after."""
+    settings = read_settings(location)
+    if settings is not None:
+        require_same(settings, experiment, location.url)
+        return settings
+    images = [source for items in sources.values() for source in items]
+    settings, mask_DHW = resolve_settings(experiment, images)
+    write_settings(location, settings, mask_DHW)
+    return settings
+
+
+def _kept(
+    location: StoreLocation, places: Mapping[str, Place], sources: Sources
+) -> tuple[dict[str, SubjectOutcome], list[tuple[str, Place]]]:
+    """Tell subjects whose stored volumes are still good from those whose volumes must go."""
+    kept: dict[str, SubjectOutcome] = {}
+    stale: list[tuple[str, Place]] = []
+    n_hashed = 0
+    holders = {place: participant_id for participant_id, place in places.items()}
+    for partition in PARTITIONS:
+        for row, record in read_records(location, partition).items():
+            place = Place(partition, row)
+            participant_id = holders.get(place, "")
+            items = sources.get(participant_id)
+            found = items and recorded_outcome(record, participant_id, items)
+            if found:
+                kept[participant_id] = found[0]
+                n_hashed += found[1] == "hash"
+            else:
+                stale.append((participant_id, place))
+    if kept:
+        _LOG.info(
+            "%s: %d subjects are stored already and not read again (%d by their files' size and "
+            "times, %d by hashing them)",
+            location.url,
+            len(kept),
+            len(kept) - n_hashed,
+            n_hashed,
+        )
+    return kept, stale
+
+
+def _require_rows(
+    location: StoreLocation, settings: StoreSettings, places: Mapping[str, Place]
+) -> None:
+    """Make room for every participant, in the partitions that have any."""
+    for partition in PARTITIONS:
+        rows = [place.row for place in places.values() if place.partition == partition]
+        if rows:
+            require_rows(location, partition, settings, max(rows) + 1)
+
+
+def _tasks(
+    experiment: Experiment,
+    location: StoreLocation,
+    settings: StoreSettings,
+    places: Mapping[str, Place],
+    todo: Sources,
+) -> list[SubjectTask]:
+    """List what is left to do, images in the store's order of modalities."""
+    n_processes = _n_processes(experiment, location, len(todo))
+    memory_limit_bytes = int(psutil.virtual_memory().available / n_processes)
+    return [
+        SubjectTask(
+            location.url,
+            settings.digest,
+            participant_id,
+            places[participant_id],
+            tuple(sorted(items, key=lambda item: settings.modalities.index(item.modality))),
+            memory_limit_bytes,
+        )
+        for participant_id, items in todo.items()
+    ]
+
+
+def _n_processes(experiment: Experiment, location: StoreLocation, n_tasks: int) -> int:
+    """Count the processes that read; a store behind a URL is written by this one alone."""
+    if not location.is_local:
+        return 1
+    wanted = experiment.config.execution.ingest_processes or len(os.sched_getaffinity(0))
+    return max(1, min(wanted, n_tasks))
+
+
+def _run(tasks: Sequence[SubjectTask], n_processes: int) -> Iterator[SubjectOutcome]:
+    """Do the tasks, here or in processes of their own, giving outcomes as they come."""
+    if n_processes == 1:
+        yield from map(ingest_subject, tasks)
+        return
+    # Spawned: a forked process would inherit zarr's event loop and torch's threads half alive.
+    pool = ProcessPoolExecutor(
+        n_processes, multiprocessing.get_context("spawn"), initializer=end_with_parent
+    )
+    try:
+        for future in as_completed([pool.submit(ingest_subject, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise ResourceError(
+            "A process that reads images ended unexpectedly, most often for want of memory. "
+            "Subjects that are finished are kept: run isthmus ingest again, with fewer "
+            "execution.ingest_processes (1 reads in the command's own process)."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _tell(
+    on_image: Callable[[ImageVerdict], None] | None, outcomes: Iterable[SubjectOutcome]
+) -> None:
+    """Pass verdicts on."""
+    if on_image is not None:
+        for outcome in outcomes:
+            for verdict in outcome.verdicts:
+                on_image(verdict)

@@ -1,0 +1,185 @@
+"""How a volume store is laid out: the files it is made of, and reading and writing them.
+
+Shapes: N rows, M modalities, grid D, H, W.
+
+Layout, in a folder or behind an fsspec URL::
+
+    store.json                      what every image was made to be
+    mask/                           the cohort's mask, zarr, where one is declared
+    index.json                      the row that each participant has for good, by partition
+    lockbox.json                    the seal: who is set aside
+    development/volumes/            zarr v3, NMDHW, chunks (1, 1, D, H, W)
+    development/records/000042.json written after the chunks of row 42: only then is it done
+    lockbox/...                     the same
+    verdicts.tsv, complete.json     written last
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BloscCodec
+
+from isthmus.core.digest import digest_of
+from isthmus.core.errors import ConfigError
+from isthmus.volumes.examine import Rules
+from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.space import Space
+
+Partition = Literal["development", "lockbox"]
+PARTITIONS: tuple[Partition, ...] = ("development", "lockbox")
+STORE_FILE, INDEX_FILE, COMPLETE_FILE = "store.json", "index.json", "complete.json"
+VERDICTS_FILE = "verdicts.tsv"
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What every image of a store was made to be.
+
+    Attributes
+    ----------
+    declared : Mapping
+        The settings as the experiment has them, and the mask file's digest.
+    modalities : tuple of str
+        Order of the array's second axis.
+    grid : tuple of int
+        D, H, W.
+    affine : tuple of tuple of float
+        4 x 4, from voxel indices to mm.
+    reference : str
+        Where grid and affine came from.
+    """
+
+    declared: Mapping[str, Any]
+    modalities: tuple[str, ...]
+    grid: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...]
+    reference: str
+
+    @property
+    def space(self) -> Space:
+        """Grid and affine."""
+        return Space(self.grid, np.array(self.affine, dtype=np.float64))
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything but where the grid came from."""
+        return digest_of(
+            {
+                "declared": dict(self.declared),
+                "modalities": list(self.modalities),
+                "grid": list(self.grid),
+                "affine": [list(row) for row in self.affine],
+            }
+        )
+
+
+def read_settings(location: StoreLocation) -> StoreSettings | None:
+    """Read what a store was made with; None where there is no store."""
+    content = location.read_json(STORE_FILE)
+    if content is None:
+        return None
+    if not isinstance(content, dict) or content.get("schema_version") != _SCHEMA_VERSION:
+        raise ConfigError(
+            f"{location.url}/{STORE_FILE}: must have schema_version {_SCHEMA_VERSION}. Another "
+            "version of isthmus wrote it; set another execution.store."
+        )
+    depth, height, width = content["grid"]
+    return StoreSettings(
+        content["declared"],
+        tuple(content["modalities"]),
+        (int(depth), int(height), int(width)),
+        tuple(tuple(float(value) for value in row) for row in content["affine"]),
+        content["reference"],
+    )
+
+
+def write_settings(
+    location: StoreLocation, settings: StoreSettings, mask_DHW: npt.NDArray[np.bool_] | None
+) -> None:
+    """Begin a store: the mask first, so that settings are never there without it."""
+    if mask_DHW is not None:
+        zarr.create_array(
+            location.zarr(), name="mask", data=mask_DHW, chunks=mask_DHW.shape, overwrite=True
+        )
+    location.write_json(
+        STORE_FILE,
+        {
+            "schema_version": _SCHEMA_VERSION,
+            "declared": dict(settings.declared),
+            "modalities": list(settings.modalities),
+            "grid": list(settings.grid),
+            "affine": [list(row) for row in settings.affine],
+            "reference": settings.reference,
+            "digest": settings.digest,
+        },
+    )
+
+
+def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
+    """Read what the store's settings ask of an image."""
+    declared = settings.declared
+    mask_DHW = None
+    if declared["mask"] is not None:
+        array: Any = zarr.open_array(location.zarr(read_only=True), path="mask", mode="r")
+        mask_DHW = np.asarray(array[...], dtype=bool)
+    return Rules(
+        settings.space,
+        mask_DHW,
+        bool(declared["resample"]),
+        float(declared["min_finite_share"]),
+        float(declared["min_mask_coverage"]),
+        declared["storage_dtype"],
+    )
+
+
+def require_rows(
+    location: StoreLocation, partition: Partition, settings: StoreSettings, n_rows: int
+) -> None:
+    """Make the partition's array, or lengthen it, so that it has at least this many rows."""
+    path = f"{partition}/volumes"
+    shape = (n_rows, len(settings.modalities), *settings.grid)
+    if location.read_text(f"{path}/zarr.json") is None:
+        zarr.create_array(
+            location.zarr(),
+            name=path,
+            shape=shape,
+            chunks=(1, 1, *settings.grid),
+            dtype=settings.declared["storage_dtype"],
+            compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")],
+            fill_value=float("nan"),
+        )
+        return
+    array = open_volumes(location, partition, writable=True)
+    if array.shape[0] < n_rows:
+        array.resize(shape)
+
+
+def open_volumes(location: StoreLocation, partition: Partition, writable: bool = False) -> Any:
+    """Open the partition's array NMDHW."""
+    place = location.zarr(read_only=not writable)
+    return zarr.open_array(place, path=f"{partition}/volumes", mode="r+" if writable else "r")
+
+
+def record_name(partition: Partition, row: int) -> str:
+    """Where the record of a row lies; participants' labels never become file names."""
+    return f"{partition}/records/{row:06d}.json"
+
+
+def read_records(location: StoreLocation, partition: Partition) -> dict[int, dict[str, Any]]:
+    """Read the records of all finished subjects, by row."""
+    names = (name for name in location.names(f"{partition}/records") if name.endswith(".json"))
+    return {
+        int(name.removesuffix(".json")): location.read_json(f"{partition}/records/{name}")
+        for name in names
+    }
+
+
+def discard(location: StoreLocation, partition: Partition, row: int) -> None:
+    """Forget a subject: the record first, so that half of this is not taken for a subject."""
+    location.remove(record_name(partition, row))
+    open_volumes(location, partition, writable=True)[row] = np.nan

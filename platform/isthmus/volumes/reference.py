@@ -1,0 +1,197 @@
+"""The cohort's space and mask: declared, or found from what most images are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.cohort.images import confine
+from isthmus.config.load import Experiment
+from isthmus.core.digest import digest_file
+from isthmus.core.errors import ConfigError, ImageError
+from isthmus.volumes.examine import ImageSource
+from isthmus.volumes.layout import StoreSettings
+from isthmus.volumes.nifti import read_header, read_image
+from isthmus.volumes.space import Space, derive_space, mismatch, resample, show_grid
+
+Mask = npt.NDArray[np.bool_]
+
+
+def declared_settings(experiment: Experiment) -> dict[str, Any]:
+    """List the settings that decide what is stored.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The whole experiment; normalisation is no part of the store.
+
+    Returns
+    -------
+    dict
+        JSON-serialisable; the mask is there by its content's digest.
+
+    Raises
+    ------
+    ImageError
+        If a mask is declared and not there.
+    """
+    volumes = experiment.config.volumes.model_dump(mode="json", exclude={"normalisation"})
+    mask = _mask_path(experiment)
+    return {
+        "modalities": sorted(experiment.config.cohort.modalities),
+        "mask": digest_file(mask) if mask else None,
+        **volumes,
+    }
+
+
+def resolve_settings(
+    experiment: Experiment, sources: Sequence[ImageSource]
+) -> tuple[StoreSettings, Mask | None]:
+    """Decide on which grid, and how oriented, every image must be.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With `cohort.mask`, `volumes.grid`, `volumes.voxel_size_mm` and `volumes.resample`.
+    sources : sequence of ImageSource
+        All images; where no mask is declared, their headers are read.
+
+    Returns
+    -------
+    settings : StoreSettings
+        Grid and affine of the mask, where one is declared; or else of most images, the first one
+        winning a tie; laid out anew where another grid or voxel size is asked for and images are
+        resampled.
+    mask_DHW : ndarray of bool or None
+        The mask on that grid.
+
+    Raises
+    ------
+    ConfigError
+        If no image has the declared grid and none may be resampled to it.
+    ImageError
+        If the mask cannot be used, or no image has a readable header.
+    """
+    volumes = experiment.config.volumes
+    path = _mask_path(experiment)
+    mask_DHW: Mask | None = None
+    if path is not None:
+        source, mask_DHW = _read_mask(path)
+        reference = f"the mask {experiment.config.cohort.mask}"
+        if volumes.grid not in (None, source.grid) and not volumes.resample:
+            raise ConfigError(
+                f"volumes.grid must be that of {reference}, {show_grid(source.grid)}, unless "
+                f"volumes.resample is true, got {show_grid(volumes.grid or ())}."
+            )
+    else:
+        wanted = None if volumes.resample else volumes.grid
+        source, reference = _commonest([_header_space(item) for item in sources], wanted)
+    target = source
+    if volumes.resample and (volumes.voxel_size_mm or volumes.grid not in (None, source.grid)):
+        target = derive_space(source, volumes.grid, volumes.voxel_size_mm)
+        reference += ", resampled"
+    if mask_DHW is not None and mismatch(source, target) is not None:
+        mask_DHW = resample(mask_DHW.astype(np.float32), source, target, order=0) > 0
+        _require_some(mask_DHW, f"{path}: on the grid {show_grid(target.grid)}")
+    affine = tuple(tuple(float(value) for value in row) for row in target.affine)
+    modalities = experiment.config.cohort.modalities
+    declared = declared_settings(experiment)
+    return StoreSettings(declared, modalities, target.grid, affine, reference), mask_DHW
+
+
+def require_same(made: StoreSettings, experiment: Experiment, url: str) -> None:
+    """Refuse an experiment whose store was made with other settings.
+
+    Parameters
+    ----------
+    made : StoreSettings
+        What the store was made with.
+    experiment : Experiment
+        What is asked for now.
+    url : str
+        The store, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If they differ; the message names each setting.
+    """
+    asked, differing = declared_settings(experiment), []
+    for name in sorted(set(asked) | set(made.declared)):
+        was, now = made.declared.get(name), asked.get(name)
+        if was != now:
+            group = "cohort" if name in ("modalities", "mask") else "volumes"
+            shown = "another file" if name == "mask" and was and now else f"{was!r}, is {now!r}"
+            differing.append(f"{group}.{name} was {shown}")
+    if differing:
+        raise ConfigError(
+            f"The store {url} was made with other settings: {'; '.join(differing)}. Set another "
+            "execution.store, or remove this one to ingest again."
+        )
+
+
+def _mask_path(experiment: Experiment) -> Path | None:
+    """Find the declared mask's file, which must exist."""
+    declared = experiment.config.cohort.mask
+    if declared is None:
+        return None
+    path = confine(experiment.cohort_root, declared)
+    if not path.is_file():
+        raise ImageError(f"cohort.mask must be a file in the cohort's folder, got {declared!r}.")
+    return path
+
+
+def _read_mask(path: Path) -> tuple[Space, Mask]:
+    """Read a mask: what is finite and not zero."""
+    image = read_image(path)
+    mask_DHW = np.isfinite(image.voxels_DHW) & (image.voxels_DHW != 0)
+    _require_some(mask_DHW, str(path))
+    return image.header.space, mask_DHW
+
+
+def _require_some(mask_DHW: Mask, what: str) -> None:
+    """Refuse an empty mask."""
+    if not mask_DHW.any():
+        raise ImageError(f"{what}: a mask must have voxels that are not zero, got none.")
+
+
+def _header_space(source: ImageSource) -> Space | None:
+    """Read the space of an image, where its header can be read."""
+    if source.path is None or not source.path.is_file():
+        return None
+    try:
+        return read_header(source.path).space
+    except ImageError:
+        return None
+
+
+def _commonest(
+    found: Sequence[Space | None], grid: tuple[int, int, int] | None
+) -> tuple[Space, str]:
+    """Find the space that most headers share, of the declared grid where one is declared."""
+    spaces = [space for space in found if space is not None]
+    if not spaces:
+        raise ImageError(
+            "At least one image must have a readable header, and none has: check cohort.images "
+            "and that the files are NIfTI."
+        )
+    counted: list[tuple[Space, int]] = []
+    for space in spaces:
+        if grid is not None and space.grid != grid:
+            continue
+        for place, (known, times) in enumerate(counted):
+            if mismatch(space, known) is None:
+                counted[place] = (known, times + 1)
+                break
+        else:
+            counted.append((space, 1))
+    if not counted:
+        seen = sorted({show_grid(space.grid) for space in spaces})
+        raise ConfigError(
+            f"volumes.grid is {show_grid(grid or ())}, but no image has it (they have "
+            f"{', '.join(seen[:5])}). Correct it, or set volumes.resample: true."
+        )
+    best, times = max(counted, key=lambda item: item[1])
+    return best, f"{times} of {len(spaces)} images"

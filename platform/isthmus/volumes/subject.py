@@ -1,0 +1,214 @@
+"""One subject's way into the store: the work of one task, in this process or in another."""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from isthmus.core.digest import digest_array, digest_file
+from isthmus.core.errors import ConfigError, ResourceError
+from isthmus.volumes.examine import ImageSource, Rules, examine_image
+from isthmus.volumes.layout import open_volumes, read_rules, read_settings, record_name
+from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.membership import Place
+from isthmus.volumes.verdict import ImageVerdict
+
+# File systems keep times in steps of up to some milliseconds: a file changed within this time
+# before it was looked at may change once more without its stamp showing it.
+_SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class SubjectTask:
+    """What one task needs, small enough to be sent to a process.
+
+    Attributes
+    ----------
+    store_url : str
+        The store, whose settings are the rules.
+    settings_digest : str
+        Digest of those settings.
+    participant_id : str
+        Whose images.
+    place : Place
+        Where they go.
+    sources : tuple of ImageSource
+        One for each of the store's modalities, in its order.
+    memory_limit_bytes : int
+        Memory that reading one image may take.
+    """
+
+    store_url: str
+    settings_digest: str
+    participant_id: str
+    place: Place
+    sources: tuple[ImageSource, ...]
+    memory_limit_bytes: int
+
+
+@dataclass(frozen=True)
+class SubjectOutcome:
+    """What came of it.
+
+    Attributes
+    ----------
+    participant_id : str
+        Whose images.
+    verdicts : tuple of ImageVerdict
+        One for each modality.
+    """
+
+    participant_id: str
+    verdicts: tuple[ImageVerdict, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether all images were, so that the subject is in the store."""
+        return all(verdict.verdict == "accepted" for verdict in self.verdicts)
+
+
+def ingest_subject(task: SubjectTask) -> SubjectOutcome:
+    """Examine a subject's images and store them if all are accepted.
+
+    Parameters
+    ----------
+    task : SubjectTask
+        Whose, from where and to where.
+
+    Returns
+    -------
+    SubjectOutcome
+        The verdicts; the record is written once every chunk is.
+
+    Raises
+    ------
+    ResourceError
+        If the store cannot be written.
+    """
+    rules = _rules(task.store_url, task.settings_digest)
+    verdicts, volumes, stamps = [], [], []
+    for source in task.sources:
+        stamps.append(file_stamp(source.path))
+        verdict, voxels_DHW = examine_image(source, rules, task.memory_limit_bytes)
+        verdicts.append(verdict)
+        volumes.append(voxels_DHW)
+    outcome = SubjectOutcome(task.participant_id, tuple(verdicts))
+    stored = [voxels_DHW for voxels_DHW in volumes if voxels_DHW is not None]
+    if not outcome.accepted:
+        return outcome
+    record = {
+        "participant_id": task.participant_id,
+        "images": {
+            verdict.modality: {
+                "verdict": verdict.to_json(),
+                "stamp": stamp,
+                "stored_digest": digest_array(voxels_DHW),
+            }
+            for verdict, stamp, voxels_DHW in zip(verdicts, stamps, stored, strict=True)
+        },
+    }
+    location = StoreLocation(task.store_url)
+    place = task.place
+    try:
+        open_volumes(location, place.partition, writable=True)[place.row] = np.stack(stored)
+        location.write_json(record_name(place.partition, place.row), record)
+    except OSError as error:
+        raise ResourceError(
+            f"The store {task.store_url} must be writable and have room, got: {error}. Subjects "
+            "that are finished are kept; run isthmus ingest again once it is."
+        ) from None
+    return outcome
+
+
+def recorded_outcome(
+    record: Mapping[str, Any], participant_id: str, sources: tuple[ImageSource, ...]
+) -> tuple[SubjectOutcome, Literal["stamp", "hash"]] | None:
+    """Take a subject from its record, if every source file is still what was stored.
+
+    Parameters
+    ----------
+    record : Mapping
+        As `ingest_subject` wrote it.
+    participant_id : str
+        Who must be recorded.
+    sources : tuple of ImageSource
+        Where the images are now.
+
+    Returns
+    -------
+    outcome : SubjectOutcome
+        With the verdicts of then.
+    how : {"stamp", "hash"}
+        Whether path, size, inode and times sufficed, or bytes had to be hashed. None in place of
+        both when something changed.
+    """
+    images: Mapping[str, Any] = record.get("images", {})
+    if record.get("participant_id") != participant_id:
+        return None
+    if set(images) != {source.modality for source in sources}:
+        return None
+    how: Literal["stamp", "hash"] = "stamp"
+    verdicts = []
+    for source in sources:
+        image = images[source.modality]
+        stamp = file_stamp(source.path)
+        if stamp is None or source.path is None or stamp["size"] != image["stamp"]["size"]:
+            return None
+        if not _same_stamp(stamp, image["stamp"]):
+            how = "hash"
+            if digest_file(source.path) != image["verdict"]["sha256"]:
+                return None
+        verdicts.append(ImageVerdict(**{**image["verdict"], "path": source.shown}))
+    return SubjectOutcome(participant_id, tuple(verdicts)), how
+
+
+def file_stamp(path: Path | None) -> dict[str, Any] | None:
+    """Say what identifies a file's state without reading it; None where there is none."""
+    if path is None or not path.is_file():
+        return None
+    status = path.stat()
+    return {
+        "path": str(path),
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+        "seen_ns": time.time_ns(),
+    }
+
+
+def end_with_parent() -> None:
+    """End this worker process when the one that started it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_await_end, args=(parent,), daemon=True).start()
+
+
+def _await_end(parent: Any) -> None:
+    """Wait for the parent, then leave without cleaning up: nobody is there to answer to."""
+    parent.join()
+    os._exit(1)
+
+
+def _same_stamp(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Whether a file cannot have changed; the status-change time cannot be set back by copying."""
+    settled = then["seen_ns"] - max(then["ctime_ns"], then["mtime_ns"]) > _SETTLED_NS
+    names = ("path", "size", "mtime_ns", "ctime_ns", "inode")
+    return settled and all(now[name] == then[name] for name in names)
+
+
+@lru_cache(maxsize=1)
+def _rules(store_url: str, settings_digest: str) -> Rules:
+    """Read the store's rules, once a process; the digest tells stores at one URL apart."""
+    location = StoreLocation(store_url)
+    settings = read_settings(location)
+    if settings is None or settings.digest != settings_digest:
+        raise ConfigError(f"The store {store_url} was replaced while isthmus ingest was running.")
+    return read_rules(location, settings)

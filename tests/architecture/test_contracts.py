@@ -1,0 +1,100 @@
+"""The import contracts of pyproject.toml hold, and each of them bites."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAYERS = "Imports point downward; siblings on one floor do not import each other"
+CIRCLES = "Siblings do not import each other in a circle"
+RAY = "Ray is reached through its own backends alone"
+MLFLOW = "MLflow is reached through its own backend alone"
+OPTUNA = "Optuna is not used yet"
+LOCKBOX = "The lockbox is opened by promotion alone"
+ALL = {LAYERS, CIRCLES, RAY, MLFLOW, OPTUNA, LOCKBOX}
+
+VIOLATIONS = [
+    ("core/planted.py", "import isthmus.config", LAYERS),
+    ("config/planted.py", "from isthmus.cohort import participants", LAYERS),
+    ("cohort/planted.py", "import isthmus.volumes", LAYERS),
+    ("model/planted.py", "import isthmus.volumes", LAYERS),
+    ("volumes/planted.py", "import isthmus.model", LAYERS),
+    ("training/planted.py", "import isthmus.stratification", LAYERS),
+    ("stratification/planted.py", "def later():\n    import isthmus.training", LAYERS),
+    ("trial/planted.py", "import isthmus.report", LAYERS),
+    ("report/planted.py", "import isthmus.backends", LAYERS),
+    ("backends/planted.py", "import isthmus.cli", LAYERS),
+    ("attic/__init__.py", "", LAYERS),
+    ("attic.py", "", LAYERS),
+    ("core/one.py", "import isthmus.core.two", CIRCLES),
+    ("trial/planted.py", "from ray import train", RAY),
+    ("training/planted.py", "import ray.train.torch", RAY),
+    ("cli/planted.py", "import ray", RAY),
+    ("backends/planted.py", "import ray", RAY),
+    ("cli/planted.py", "import mlflow", MLFLOW),
+    ("report/planted.py", "from mlflow.tracking import MlflowClient", MLFLOW),
+    ("backends/ray_train.py", "import mlflow", MLFLOW),
+    ("trial/planted.py", "import optuna", OPTUNA),
+    ("trial/planted.py", "from isthmus.cohort import lockbox", LOCKBOX),
+    ("volumes/planted.py", "from isthmus.cohort.lockbox import open_lockbox", LOCKBOX),
+    ("cli/planted.py", "import isthmus.cohort.lockbox", LOCKBOX),
+]
+
+
+@pytest.fixture
+def copied(tmp_path: Path, root: Path) -> Path:
+    """Return a copy of the package, in which every contract has something to look at."""
+    package = tmp_path / "isthmus"
+    shutil.copytree(
+        root / "platform" / "isthmus", package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    _append(package / "backends" / "ray_train.py", "import ray")
+    _append(package / "backends" / "mlflow_store.py", "import mlflow")
+    _append(package / "cohort" / "lockbox.py", "")
+    _append(package / "core" / "two.py", "import isthmus.core.one")
+    _append(package / "core" / "one.py", "")
+    _append(package / "promotion" / "__init__.py", "")
+    _append(package / "promotion" / "evaluation.py", "from isthmus.cohort import lockbox")
+    return package
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line to a file that may not be there yet."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+
+
+def _broken(package: Path) -> set[str]:
+    """Run the linter on a copy and return the names of the contracts that it calls broken."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    result = subprocess.run(
+        command,
+        cwd=package.parent,
+        env={**os.environ, "PYTHONPATH": str(package.parent), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", result.stdout, re.MULTILINE))
+    assert set(verdicts) == ALL, result.stdout + result.stderr
+    assert (result.returncode == 0) == ("BROKEN" not in verdicts.values())
+    return {name for name, verdict in verdicts.items() if verdict == "BROKEN"}
+
+
+def test_the_package_keeps_every_contract(copied: Path) -> None:
+    assert _broken(copied) == set()
+
+
+@pytest.mark.parametrize(("path", "line", "contract"), VIOLATIONS)
+def test_a_planted_violation_breaks_its_contract(
+    copied: Path, path: str, line: str, contract: str
+) -> None:
+    _append(copied / path, line)
+    assert contract in _broken(copied)

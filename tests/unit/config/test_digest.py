@@ -1,0 +1,154 @@
+"""What identifies an experiment: every setting but those that cannot change a result."""
+
+from typing import Any
+
+import pytest
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.load import resolve
+from isthmus.config.paths import put, settings_paths
+
+# Another valid value for every setting, beside what that value needs in order to be valid.
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "cohort.participants": ("people.tsv", {}),
+    "cohort.images": ("{modality}/{participant_id}.nii", {}),
+    "cohort.manifest": ("images.tsv", {"cohort.images": None}),
+    "cohort.mask": ("mask.nii.gz", {}),
+    "cohort.modalities": (["T1w", "FA", "NDI"], {}),
+    "cohort.phenotypes": (["memory"], {}),
+    "cohort.confounds": (["age"], {}),
+    "cohort.group_by": ("family_id", {}),
+    "cohort.site": ("site", {}),
+    "cohort.stratify_by": (["age"], {}),
+    "cohort.lockbox_share": (0.2, {}),
+    "volumes.grid": ([64, 64, 64], {}),
+    "volumes.voxel_size_mm": ([2.0, 2.0, 2.0], {"volumes.resample": True}),
+    "volumes.resample": (True, {}),
+    "volumes.storage_dtype": ("float16", {}),
+    "volumes.min_finite_share": (0.9, {}),
+    "volumes.min_mask_coverage": (0.6, {}),
+    "volumes.normalisation.method": ("subject_zscore", {}),
+    "volumes.normalisation.clip": (False, {}),
+    "volumes.normalisation.leaky": (True, {}),
+    "model.modalities": (["FA"], {}),
+    "model.embedding_size": (768, {}),
+    "model.depth": (4, {}),
+    "model.base_channels": (4, {}),
+    "model.kernel_size": (3, {}),
+    "model.mid_flow_blocks": (2, {}),
+    "model.convolution": ("standard", {}),
+    "model.separable.where": ("all", {}),
+    "model.separable.depth_multiplier": (2, {}),
+    "model.separable.pointwise_groups": (2, {}),
+    "model.separable.norm_between": (True, {}),
+    "model.norm": ("group", {}),
+    "model.norm_momentum": (0.9, {}),
+    "model.activation": ("relu", {}),
+    "model.dropout": (0.2, {}),
+    "model.skips": ("deep", {}),
+    "model.fusion.operation": ("sum", {}),
+    "model.bottleneck": ("dense", {}),
+    "training.epochs": (10, {}),
+    "training.global_batch_size": (2, {}),
+    "training.accumulation_steps": (2, {"training.global_batch_size": 2}),
+    "training.optimizer": ("adamw", {}),
+    "training.learning_rate": (1e-4, {}),
+    "training.weight_decay": (0.1, {"training.optimizer": "adamw"}),
+    "training.kernel_l2": (0.0, {}),
+    "training.schedule": ("warmup_cosine", {}),
+    "training.warmup_share": (0.1, {"training.schedule": "warmup_cosine"}),
+    "training.gradient_clip_norm": (1.0, {}),
+    "training.precision": ("bfloat16", {}),
+    "training.loss.kind": ("mse", {}),
+    "training.loss.masked": (True, {}),
+    "training.loss.huber_delta": (0.2, {"training.loss.kind": "huber"}),
+    "training.loss.ssim_share": (0.2, {"training.loss.kind": "ssim_mix"}),
+    "training.early_stopping.monitor_share": (0.1, {}),
+    "training.early_stopping.patience": (3, {"training.early_stopping.monitor_share": 0.1}),
+    "training.early_stopping.min_delta": (0.1, {}),
+    "cross_validation.n_folds": (5, {}),
+    "controls.probe_targets": (["age"], {}),
+    "controls.tissue": ("none", {}),
+    "stratification.subjects": ("held_out", {}),
+    "stratification.pca_components": (8, {}),
+    "stratification.n_permutations": (99, {}),
+    "stratification.blocks": ("none", {}),
+    "stratification.correction": ("fdr_by", {}),
+    "stratification.alpha": (0.01, {}),
+    "stratification.affinity_propagation.damping": (0.5, {}),
+    "stratification.affinity_propagation.preference": (-5.0, {}),
+    "stratification.affinity_propagation.max_iterations": (10, {}),
+    "stratification.affinity_propagation.convergence_iterations": (10, {}),
+    "stratification.factors.n_factors": (2, {}),
+    "stratification.factors.max_missing_share": (0.2, {}),
+    "seed": (1, {}),
+}
+LEFT_OUT: dict[str, Any] = {
+    "preset": None,
+    "name": "other",
+    "cohort.root": "elsewhere",
+    "cross_validation.split_file": "split.json",
+    "execution.output": "elsewhere",
+    "execution.store": "s3://bucket/store",
+    "execution.tracking_uri": "http://localhost:5000",
+    "execution.address": "auto",
+    "execution.workers": 2,
+    "execution.threads_per_worker": 1,
+    "execution.device": "cpu",
+    "execution.max_failures": 0,
+    "execution.ingest_processes": 1,
+    "execution.checkpoint_every_steps": 1,
+}
+FIXED = {"schema_version", "model.family"}  # there is one of each
+
+
+def _with(minimal: dict[str, Any], settings: dict[str, Any]) -> ExperimentConfig:
+    """Resolve the least experiment with some settings changed."""
+    content = {"cohort": dict(minimal["cohort"])}
+    for path, value in settings.items():
+        put(content, path, value)
+    return resolve(content)
+
+
+def test_every_setting_is_known_to_change_the_digest_or_not_to() -> None:
+    assert set(settings_paths()) == set(OTHERS) | set(LEFT_OUT) | FIXED
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_a_setting_that_can_change_a_result_changes_the_digest(
+    minimal: dict[str, Any], path: str
+) -> None:
+    value, needs = OTHERS[path]
+    before = {} if path == "cohort.manifest" else needs  # which takes the place of the images
+    assert _with(minimal, {**needs, path: value}).digest != _with(minimal, before).digest
+
+
+@pytest.mark.parametrize("path", [path for path in LEFT_OUT if path != "preset"])
+def test_a_setting_that_cannot_change_a_result_leaves_the_digest(
+    minimal: dict[str, Any], path: str
+) -> None:
+    changed = _with(minimal, {path: LEFT_OUT[path]})
+    assert changed != _with(minimal, {})
+    assert changed.digest == _with(minimal, {}).digest
+
+
+def test_where_values_came_from_leaves_the_digest(minimal: dict[str, Any]) -> None:
+    named = resolve({**minimal, "preset": "paper"})
+    assert named.digest == resolve(minimal).digest  # the paper's values are the defaults
+    assert named.preset == "paper"
+
+
+def test_all_modalities_may_be_named_or_not(minimal: dict[str, Any]) -> None:
+    assert _with(minimal, {"model.modalities": ["T1w", "FA"]}).digest == _with(minimal, {}).digest
+    assert _with(minimal, {"model.modalities": ["FA", "T1w"]}).digest != _with(minimal, {}).digest
+
+
+def test_the_digest_is_a_function_of_the_values_alone(minimal: dict[str, Any]) -> None:
+    one = _with(minimal, {"seed": 1, "model.depth": 4, "training.learning_rate": 1})
+    two = _with(minimal, {"training.learning_rate": 1.0, "model.depth": 4, "seed": 1})
+    assert one.digest == two.digest
+
+
+def test_settings_are_frozen(minimal: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        resolve(minimal).seed = 3  # type: ignore[misc]
