@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.data import DataContext
 from ray.train import (
     ControllerError,
     FailureConfig,
@@ -116,6 +118,10 @@ def _train(
 ) -> None:
     """Run the workers, and tell of epochs meanwhile."""
     failures: list[BaseException] = []
+    with warnings.catch_warnings():
+        # Made once in a process, it warns of Ray's own defaults.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        DataContext.get_current()
 
     def run() -> None:
         """Wait for Ray, aside: in the main thread it would take over Ctrl-C."""

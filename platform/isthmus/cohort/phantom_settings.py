@@ -63,7 +63,7 @@ class PhantomConfig:
     modalities: tuple[str, ...] = ("T1w", "FA")
     n_strata: int = 3
     planted: bool = True
-    stratum_effect: float = 3.0
+    stratum_effect: float = 4.0
     phenotype_effect: float = 1.0
     n_shifted_factors: int = 1
     confound_only: bool = False

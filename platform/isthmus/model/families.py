@@ -38,8 +38,8 @@ def build_model(
     grid : tuple of int
         (D, H, W) of the images in voxels.
     generator : torch.Generator, optional
-        Where the kernels come from; none given: PyTorch's current default generator, so two
-        calls differ unless it is seeded.
+        Where the kernels come from, and then nothing else is drawn from; none given: PyTorch's
+        default generator, so two calls differ unless it is seeded.
 
     Returns
     -------
@@ -63,6 +63,9 @@ def build_model(
         raise ConfigError(
             f"model.modalities must name at least one modality, each once, got {list(modalities)}."
         )
-    model = FAMILIES[config.family](config, tuple(modalities), grid)
+    # PyTorch's layers draw first kernels of their own, which are replaced: not from the stream
+    # that the caller sees.
+    with torch.random.fork_rng(devices=[]):
+        model = FAMILIES[config.family](config, tuple(modalities), grid)
     initialise(model, generator)
     return model

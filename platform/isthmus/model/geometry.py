@@ -111,6 +111,33 @@ def plan_geometry(config: ModelConfig, grid: Triple) -> Geometry:
     )
 
 
+def fitting_embedding_size(config: ModelConfig, grid: Triple) -> int:
+    """Find the embedding size nearest to the wanted one that a grid can have.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The model's settings.
+    grid : tuple of int
+        (D, H, W) of the images in voxels.
+
+    Returns
+    -------
+    int
+        ``config.embedding_size`` where it fits; otherwise the nearest multiple of the bottleneck's
+        positions, at least one for each.
+
+    Examples
+    --------
+    >>> fitting_embedding_size(ModelConfig(embedding_size=1500), (128, 128, 96))
+    1488
+    """
+    if config.bottleneck == "dense":
+        return config.embedding_size
+    positions = prod(_each(grid, lambda edge: -(-edge // 2**config.depth)))
+    return positions * max(1, round(config.embedding_size / positions))
+
+
 def kernel_triple(kernel_size: int | Triple) -> Triple:
     """Give one kernel edge for each axis.
 

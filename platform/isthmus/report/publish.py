@@ -33,6 +33,7 @@ FOLD_FILES = (
     "fidelity.tsv",
     "strata.json",
     "strata.tsv",
+    "associations.tsv",
     "factor_loadings.tsv",
     "random_encoder_strata.json",
     "history.jsonl",

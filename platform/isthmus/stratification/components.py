@@ -16,6 +16,8 @@ _N_RANDOM_TABLES = 500
 _CHANCE_PERCENTILE = 95.0
 _N_STARTS = 4
 _NO_VARIANCE = 1e-10
+# At 1e-8 the criterion's own rounding stops the search from ever arriving.
+_GRADIENT_TOLERANCE = 1e-7
 
 
 def chance_eigenvalues(n: int, p: int, seed: int) -> FloatArray:
@@ -133,7 +135,7 @@ def varimax(loadings_PK: FloatArray) -> FloatArray:
     for start in starts:
         # The library logs the gradient's logarithm, which may be that of zero.
         with np.errstate(divide="ignore"):
-            rotated_PK, rotation = rotate_factors(unit_PK, "varimax", T=start, tol=1e-8)
+            rotated_PK, rotation = rotate_factors(unit_PK, "varimax", T=start, tol=_GRADIENT_TOLERANCE)
         criterion = float((rotated_PK**2).var(axis=0).sum())
         if criterion > best_criterion + 1e-9:
             best, best_criterion = rotation, criterion

@@ -22,6 +22,7 @@ MIN_SUBJECTS = 10
 # Encoders compute in float32: a spread below its rounding is no variance but noise, and
 # standardising would blow it up to the size of every other column.
 _SPREAD_TOLERANCE = 1e-6
+_EQUAL_TOLERANCE = 1e-9
 # The library's warnings that an outcome of its own stands for; any other is passed on.
 _TYPED_WARNINGS = ("did not converge", "mutually equal similarities")
 
@@ -206,17 +207,8 @@ def find_strata(
         raise StratificationError("Embeddings must be finite, got NaN or infinity.")
     points, n_dropped = standardise(values_ND)
     if n_dropped == n_columns:
-        return DegeneratePartition(
-            participant_ids=tuple(participant_ids),
-            labels=(0,) * n,
-            exemplar_ids=(participant_ids[0],),
-            sizes=(n,),
-            n_columns=n_columns,
-            n_dropped_columns=n_dropped,
-            preference=None,
-            silhouette=None,
-            reason="The encoder gives every subject the same embedding: it has collapsed.",
-        )
+        reason = "The encoder gives every subject the same embedding: it has collapsed."
+        return _undivided(participant_ids, (n_columns, n_dropped), reason)
     if config.pca_components is not None:
         points = _reduce(points, config.pca_components)
     return _propagate(points, participant_ids, config.affinity_propagation, (n_columns, n_dropped))
@@ -234,12 +226,26 @@ def _reduce(points: FloatArray, n_components: int) -> FloatArray:
     return reduced
 
 
-def _preference(similarities: FloatArray, setting: str | float) -> float:
-    """Turn the setting into a self-similarity; the diagonal's zeros are no similarities."""
+def _preference(pairs: FloatArray, setting: str | float) -> float:
+    """Turn the setting into a self-similarity."""
     if not isinstance(setting, str):
         return float(setting)
-    pairs = similarities[np.triu_indices(similarities.shape[0], k=1)]
     return float(np.median(pairs) if setting == "median" else pairs.min())
+
+
+def _undivided(ids: Sequence[str], columns: tuple[int, int], reason: str) -> DegeneratePartition:
+    """Type the outcome that leaves nothing to cluster: all subjects in one stratum."""
+    return DegeneratePartition(
+        participant_ids=tuple(ids),
+        labels=(0,) * len(ids),
+        exemplar_ids=(ids[0],),
+        sizes=(len(ids),),
+        n_columns=columns[0],
+        n_dropped_columns=columns[1],
+        preference=None,
+        silhouette=None,
+        reason=reason,
+    )
 
 
 def _propagate(
@@ -250,7 +256,11 @@ def _propagate(
 ) -> StrataOutcome:
     """Run affinity propagation and type what came out."""
     similarities = similarity(points)
-    preference = _preference(similarities, config.preference)
+    pairs = similarities[np.triu_indices(len(points), k=1)]
+    if np.ptp(pairs) <= _EQUAL_TOLERANCE * np.abs(pairs).max():
+        # The algorithm would cut such a cloud by its own jitter.
+        return _undivided(ids, columns, "All subjects are equally similar: nothing sets them apart.")
+    preference = _preference(pairs, config.preference)
     clusterer = AffinityPropagation(
         affinity="precomputed",
         damping=config.damping,

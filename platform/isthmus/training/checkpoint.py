@@ -7,6 +7,7 @@ with ``weights_only=True``: a checkpoint from elsewhere cannot run code.
 import logging
 import pickle
 import random
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -104,8 +105,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
         If the file is damaged, or of another format.
     """
     try:
+        # torch does not compare the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+    ) as error:
         reason = str(error).split("\n")[0]
         raise UnreadableCheckpoint(
             f"{path}: must be a checkpoint of isthmus, but cannot be read ({reason:.120})."

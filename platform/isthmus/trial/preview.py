@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.cohort.images import image_paths
-from isthmus.cohort.participants import load_participants
+from isthmus.cohort.participants import Participants, load_participants
 from isthmus.config.load import Experiment
-from isthmus.core.errors import CohortError, ConfigError, ImageError
+from isthmus.core.errors import CohortError, ConfigError
 from isthmus.trial.facts import Facts, cohort_facts, model_facts
-from isthmus.volumes.nifti import read_header
+from isthmus.volumes.reference import resolve_settings
+from isthmus.volumes.sources import image_sources
 from isthmus.volumes.store import open_store
 
 BYTES_PER_PARAMETER = 16  # value, gradient and Adam's two moments, in float32
@@ -82,15 +83,11 @@ def preview(experiment: Experiment) -> Preview:
             f"{config.cohort.images or config.cohort.manifest}. Check cohort.images and "
             "cohort.modalities."
         )
-    n_mask_voxels = None
+    grid, n_mask_voxels = _space(experiment, participants)
     try:
-        store = open_store(experiment.store_url)
+        complete = participants.select(open_store(experiment.store_url).participant_ids)
     except ConfigError as error:
         notes.append(str(error))
-        grid = config.volumes.grid or first_grid(paths)
-    else:
-        grid, complete = store.grid, participants.select(store.participant_ids)
-        n_mask_voxels = None if store.mask_DHW is None else int(store.mask_DHW.sum())
     facts: Facts = {
         "n_listed": len(participants.ids),
         **cohort_facts(config, complete),
@@ -99,32 +96,30 @@ def preview(experiment: Experiment) -> Preview:
     return Preview(config.digest, {**facts, **_cost(experiment, facts)}, tuple(notes))
 
 
-def first_grid(paths: Mapping[str, Mapping[str, Path]]) -> tuple[int, int, int]:
-    """Read the grid off the first image whose header can be read.
+def cohort_grid(experiment: Experiment) -> tuple[int, int, int]:
+    """Find the grid of a cohort, from its mask or from its images' headers.
 
     Parameters
     ----------
-    paths : Mapping of str to Mapping of str to Path
-        Image paths by participant and modality.
+    experiment : Experiment
+        Resolved settings.
 
     Returns
     -------
     tuple of int
         Voxels along each axis.
-
-    Raises
-    ------
-    ImageError
-        If no image can be read.
     """
-    reason = "there is none"
-    for images in paths.values():
-        for path in images.values():
-            try:
-                return read_header(path).space.grid
-            except ImageError as error:
-                reason = str(error)
-    raise ImageError(f"No image's header could be read: {reason}")
+    return _space(experiment, load_participants(experiment))[0]
+
+
+def _space(
+    experiment: Experiment, participants: Participants
+) -> tuple[tuple[int, int, int], int | None]:
+    """Find the cohort's grid, and the number of in-mask voxels where a mask is declared."""
+    sources = image_sources(experiment, participants)
+    images = [image for own in sources.values() for image in own]
+    settings, mask_DHW = resolve_settings(experiment, images)
+    return settings.grid, None if mask_DHW is None else int(mask_DHW.sum())
 
 
 def _all_exist(images: Mapping[str, Path]) -> bool:

@@ -49,7 +49,7 @@ def test_parts_hold_every_parameter(build: Callable[..., FusionModel]) -> None:
     model = build(("T1w", "FA", "NDI"), bottleneck="dense", embedding_size=5)
     count = count_parameters(model)
     assert count.total == sum(p.numel() for p in model.parameters())
-    assert count.by_part["bottleneck"] == (64 * 5 + 5) // 2 * 0 + (32 * 5 + 5) + (5 * 32 + 32)
+    assert count.by_part["bottleneck"] == (32 * 5 + 5) + (5 * 32 + 32)
     assert [name for name in count.by_part if name.startswith("encoder")] == [
         "encoder.T1w",
         "encoder.FA",
@@ -62,11 +62,10 @@ def test_multiply_accumulates_by_hand(small: Callable[..., ModelConfig]) -> None
         depth=1, embedding_size=64, base_channels=2, mid_flow_blocks=0, convolution="standard"
     )
     description = describe_model(config, ("T1w",), (8, 8, 8))
-    full, half = 512, 64
+    full, half = 8**3, 4**3
     encoder = full * 27 * (1 * 2 + 2 * 2)
-    fusion = half * 64 * 2 * 1
-    decoder = full * (27 * (1 * 2 + 4 * 4) + 4)
-    # The fusion kernel of the 4x4x4 bottleneck is 4x4x4.
+    fusion = half * 4**3 * 2 * 1  # the kernel is the 4x4x4 bottleneck; one filter
+    decoder = full * (27 * (1 * 2 + 4 * 4) + 4)  # the 2-channel skip joins before the closing unit
     assert description.multiply_accumulates == encoder + fusion + decoder
     assert description.compression_in_mask is None
 

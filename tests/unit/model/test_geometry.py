@@ -20,21 +20,21 @@ def test_paper_sizes() -> None:
 
 
 def test_uneven_grid_is_padded_around_its_centre() -> None:
-    plan = plan_geometry(ModelConfig(depth=3, embedding_size=60), (17, 24, 30))
+    plan = plan_geometry(ModelConfig(depth=3, embedding_size=72), (17, 24, 30))
     assert plan.padded_grid == (24, 24, 32)
     # W, H, D; before, after: 2 voxels on W, 7 on D.
     assert plan.padding == (1, 1, 0, 0, 3, 4)
 
 
 def test_fusion_kernel_is_capped_on_large_bottlenecks() -> None:
-    plan = plan_geometry(ModelConfig(depth=3, embedding_size=640), (64, 80, 24))
+    plan = plan_geometry(ModelConfig(depth=3, embedding_size=720), (64, 80, 24))
     assert plan.bottleneck_grid == (8, 10, 3)
     assert plan.fusion_kernel == (5, 5, 3)
 
 
 @pytest.mark.parametrize(("size", "nearest"), [(512, "480 and 560"), (79, ": 80;"), (81, "80 and")])
 def test_embedding_that_the_bottleneck_cannot_divide(size: int, nearest: str) -> None:
-    with pytest.raises(ConfigError, match="model.embedding_size must be a multiple") as refusal:
+    with pytest.raises(ConfigError, match=r"model\.embedding_size must be a multiple") as refusal:
         plan_geometry(ModelConfig(depth=3, embedding_size=size), (32, 40, 32))
     message = str(refusal.value)
     assert nearest in message

@@ -23,7 +23,7 @@ def truth_N() -> np.ndarray:
 def table(truth_N: np.ndarray) -> EmbeddingTable:
     """Three well separated clouds, the first 40 subjects trained on."""
     rng = np.random.default_rng(7)
-    centres = 6.0 * np.eye(3, 8)
+    centres = 5.0 * rng.standard_normal((3, 8))
     values = centres[truth_N] + rng.standard_normal((N_SUBJECTS, 8))
     ids = tuple(f"sub-{i:03d}" for i in range(N_SUBJECTS))
     roles = ("train",) * 40 + ("validation",) * 20

@@ -116,7 +116,7 @@ def test_one_stratum_is_degenerate(table: EmbeddingTable) -> None:
 
 def test_a_stratum_of_one_is_degenerate_and_can_be_looked_at(table: EmbeddingTable) -> None:
     values = np.vstack([table.values, np.full(8, 100.0)])
-    found = find_strata(values, (*table.participant_ids, "sub-far"), StratificationConfig())
+    found = find_strata(values, (*table.participant_ids, "sub-far"), settings(preference=-40.0))
     assert isinstance(found, DegeneratePartition)
     assert found.sizes[-1] == 1
     assert found.exemplar_ids[-1] == "sub-far"
@@ -135,6 +135,7 @@ def test_a_collapsed_encoder_is_degenerate() -> None:
 def test_equidistant_subjects_are_degenerate() -> None:
     found = find_strata(np.eye(12), ids(12), settings(preference="median"))
     assert isinstance(found, DegeneratePartition)
+    assert "equally similar" in found.reason
 
 
 def test_too_few_subjects_and_nan_are_errors() -> None:

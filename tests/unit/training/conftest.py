@@ -25,7 +25,7 @@ cohort:
   lockbox_share: 0.0
 volumes: {normalisation: {method: global_minmax}}
 model:
-  embedding_size: 64
+  embedding_size: 54
   depth: 2
   base_channels: 2
   kernel_size: 3

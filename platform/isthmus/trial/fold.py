@@ -1,0 +1,251 @@
+"""After a fold's training: fidelity, controls, embeddings, probes, strata and pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from isthmus.cohort.participants import Participants
+from isthmus.cohort.splits import Fold
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.files import write_text
+from isthmus.core.seeds import derive_seed
+from isthmus.stratification.embedding_table import EmbeddingTable
+from isthmus.stratification.job import stratify
+from isthmus.stratification.record import RobustnessReport
+from isthmus.training.controls import MODEL, ControlResults, run_controls
+from isthmus.training.encoder import FittedEncoder, LoadedEncoder, load_encoder
+from isthmus.trial.panels import Panel, cut_panel, save_panels
+from isthmus.trial.probe import ProbeScore, probe
+from isthmus.trial.records import FoldResult
+from isthmus.trial.tables import write_strata_tables
+from isthmus.volumes.store import VolumeStore
+
+# of a control only what is compared; of the model itself every metric
+CONTROL_METRICS = ("mse", "delta_mse", "normalised_difference", "cnr_ratio")
+MODEL_PREFIX = "validation"
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """What the evaluation of one fold starts from.
+
+    Attributes
+    ----------
+    config : ExperimentConfig
+        Resolved settings.
+    participants : Participants
+        Development subjects.
+    store : VolumeStore
+        Their volumes.
+    fold : Fold
+        Who was trained on, monitored and held out.
+    directory : Path
+        Folder of the finished training; results are written there too.
+    seed : int
+        Root of the fold's random streams.
+    """
+
+    config: ExperimentConfig
+    participants: Participants
+    store: VolumeStore
+    fold: Fold
+    directory: Path
+    seed: int
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All subjects of the fold: training, monitor, held out."""
+        return (*self.fold.train, *self.fold.monitor, *self.fold.validation)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The part of each of `ids`."""
+        parts = self.fold.parts
+        return tuple(role for role in ("train", "monitor", "validation") for _ in parts[role])
+
+
+def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
+    """Compute everything a fold reports, and write its tables beside its weights.
+
+    Parameters
+    ----------
+    inputs : FoldInputs
+        The fold and its data.
+    fitted : FittedEncoder
+        The finished training.
+
+    Returns
+    -------
+    FoldResult
+        Numbers over held-out subjects, probes and strata.
+    """
+    config, directory, fold = inputs.config, inputs.directory, inputs.fold
+    families = inputs.participants.families
+    controls = run_controls(
+        directory,
+        inputs.store,
+        fold,
+        {str(name): str(family) for name, family in families.items()},
+        config.controls.tissue,
+        inputs.seed,
+        config.execution.device,
+    )
+    write_text(directory / "fidelity.tsv", controls.table.to_csv(sep="\t", index=False))
+    encoder = load_encoder(directory, config.execution.device)
+    embedding = _table(inputs, fitted.encoder_id, encoder.embed(inputs.store, inputs.ids))
+    embedding.save_parquet(directory / "embeddings.parquet")
+    untrained = np.concatenate(
+        [controls.random_train, controls.random_monitor, controls.random_validation]
+    )
+    random_table = _table(inputs, f"{fitted.encoder_id}-untrained", untrained)
+    strata = _stratify(inputs, embedding)
+    random_strata = _stratify(inputs, random_table)
+    write_text(directory / "strata.json", strata.to_json())
+    write_text(directory / "random_encoder_strata.json", random_strata.to_json())
+    write_strata_tables(strata, directory)
+    probes = _probes(inputs, controls, embedding)
+    save_panels(_panels(inputs, encoder, controls), directory / "panels.npz")
+    metrics, undefined = fidelity_metrics(controls.table)
+    metrics |= {f"strata_{name}": value for name, value in strata.metrics().items()}
+    metrics |= {
+        f"random_encoder_strata_{name}": value for name, value in random_strata.metrics().items()
+    }
+    metrics |= probe_metrics(probes)
+    return FoldResult(
+        number=fold.number,
+        encoder_id=fitted.encoder_id,
+        n_train=len(fold.train),
+        n_monitor=len(fold.monitor),
+        n_validation=len(fold.validation),
+        n_epochs=fitted.n_epochs,
+        best_epoch=fitted.best_epoch,
+        n_parameters=fitted.n_parameters,
+        training_seconds=fitted.training_seconds,
+        leaky=fitted.leaky,
+        metrics=metrics,
+        undefined=undefined,
+        probes=probes,
+        strata=strata,
+        random_strata=random_strata,
+    )
+
+
+def fidelity_metrics(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, int]]:
+    """Average fidelity over subjects, for the model and for each control.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``control``, ``participant_id``, ``modality``, ``metric``, ``value``; NaN where a
+        metric is undefined.
+
+    Returns
+    -------
+    metrics : dict of str to float
+        ``validation_<metric>/<modality>`` for the model, ``<control>_<metric>/<modality>`` for the
+        controls; without modality: the mean over modalities.
+    undefined : dict of str to int
+        For each metric that was undefined somewhere, for how many subjects.
+    """
+    kept = table[(table["control"] == MODEL) | table["metric"].isin(CONTROL_METRICS)]
+    metrics: dict[str, float] = {}
+    undefined: dict[str, int] = {}
+    for (control, metric), rows in kept.groupby(["control", "metric"], sort=True):
+        name = f"{MODEL_PREFIX if control == MODEL else control}_{metric}"
+        means = []
+        for modality, values in rows.groupby("modality", sort=False)["value"]:
+            finite = values[np.isfinite(values)]
+            if len(finite) < len(values):
+                undefined[f"{name}/{modality}"] = len(values) - len(finite)
+            if len(finite):
+                means.append(float(finite.mean()))
+                metrics[f"{name}/{modality}"] = means[-1]
+        if means:
+            metrics[name] = float(np.mean(means))
+    return metrics, undefined
+
+
+def probe_metrics(probes: tuple[ProbeScore, ...]) -> dict[str, float]:
+    """Name the probes' scores as metrics.
+
+    Parameters
+    ----------
+    probes : tuple of ProbeScore
+        Scores of each target and representation.
+
+    Returns
+    -------
+    dict of str to float
+        ``probe_<target>.<score>/<representation>``.
+    """
+    return {
+        f"probe_{score.target}.{name}/{score.representation}": value
+        for score in probes
+        for name, value in score.scores.items()
+    }
+
+
+def _table(inputs: FoldInputs, encoder_id: str, values: npt.NDArray[np.float32]) -> EmbeddingTable:
+    """Make one encoder's table of embeddings."""
+    return EmbeddingTable(encoder_id, inputs.ids, values.astype(np.float64), inputs.roles)
+
+
+def _stratify(inputs: FoldInputs, table: EmbeddingTable) -> RobustnessReport:
+    """Run the stratification job on one encoder's embeddings."""
+    cohort = inputs.config.cohort
+    return stratify(
+        table,
+        inputs.participants,
+        inputs.config.stratification,
+        cohort.phenotypes,
+        cohort.confounds,
+        derive_seed(inputs.config.seed, "strata"),
+    )
+
+
+def _probes(
+    inputs: FoldInputs, controls: ControlResults, embedding: EmbeddingTable
+) -> tuple[ProbeScore, ...]:
+    """Probe the embedding, the PCA scores and the untrained encoder for each target."""
+    fold, participants = inputs.fold, inputs.participants
+    representations: Mapping[str, tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]] = {
+        "embedding": (
+            embedding.select(fold.train).values,
+            embedding.select(fold.validation).values,
+        ),
+        "pca": (controls.pca_train, controls.pca_validation),
+        "random_encoder": (controls.random_train, controls.random_validation),
+    }
+    return tuple(
+        probe(
+            participants.table[target],
+            participants.families,
+            name,
+            (fold.train, train),
+            (fold.validation, validation),
+        )
+        for target in inputs.config.controls.probe_targets
+        for name, (train, validation) in representations.items()
+    )
+
+
+def _panels(
+    inputs: FoldInputs, encoder: LoadedEncoder, controls: ControlResults
+) -> tuple[Panel, ...]:
+    """Cut slices of the held-out subject with the median error and of the one with the largest."""
+    table = controls.table
+    errors = table[(table["control"] == MODEL) & (table["metric"] == "mse")]
+    ranked = errors.groupby("participant_id")["value"].mean().sort_values(kind="stable")
+    chosen = {
+        str(ranked.index[(len(ranked) - 1) // 2]): "median error",
+        str(ranked.index[-1]): "largest error",
+    }
+    mask_DHW = encoder.normaliser.mask_DHW
+    return tuple(
+        cut_panel(name, chosen[name], encoder.card.modalities, x_MDHW, y_MDHW, mask_DHW)
+        for name, x_MDHW, y_MDHW in encoder.reconstruct(inputs.store, list(chosen))
+    )
