@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	if ! $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
 	  then echo "Making .venv with $$($$python --version)."; "$$python" -m venv .venv; fi
 	@echo "Installing the dependencies of constraints.txt into .venv; the first time takes minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
 	  -c constraints.txt -e '.[dev]'
 	@touch $@
 	@echo "isthmus is ready: $(BIN)/isthmus --help"
@@ -54,7 +54,9 @@ bench: $(READY)  ## Measure the peak memory and the time of a training step, at 
 	@$(BIN)/python benchmarks/training_step.py
 
 golden: $(READY)  ## Rewrite the golden files; look at the difference before committing it
-	@ISTHMUS_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+	@ISTHMUS_WRITE_GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/golden
+	@for script in tests/golden/regenerate_*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$script --write; done
+	@git --no-pager diff --stat -- tests/golden
 
 docs: $(READY)  ## Rewrite docs/configuration.md from the settings themselves
 	@$(BIN)/python -m isthmus.config.reference docs/configuration.md

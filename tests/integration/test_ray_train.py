@@ -46,7 +46,7 @@ SETTINGS = {
     "volumes": {"normalisation": {"method": "robust_percentile"}},
     "model": {"depth": 2, "base_channels": 2, "embedding_size": 64, "norm": "batch"},
     "training": {"epochs": N_EPOCHS, "global_batch_size": 2},
-    "execution": {"device": "cpu", "threads_per_worker": 1},
+    "execution": {"device": "cpu", "threads_per_worker": 1, "ingest_processes": 1},
 }
 
 

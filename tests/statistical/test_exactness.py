@@ -28,7 +28,8 @@ def test_free_permutations_up_to_seven_subjects(scores: list[float], labels: lis
     score, label = np.array(scores), np.array(labels)
     plan = plan_permutations(None, 9999, seed=0, n_subjects=len(score))
     observed = h_of(score, label)
-    null = [h_of(score[list(row)], label) for row in permutations(range(len(score)))]
+    # Every distinct labelling comes from equally many of the n! permutations.
+    null = [h_of(score, np.array(labelling)) for labelling in set(permutations(labels))]
     expected = np.mean([h >= observed - 1e-9 for h in null])
     assert plan.enumerated
     assert associate(score[:, None], label, plan).p_permutation[0] == pytest.approx(expected)
@@ -42,7 +43,10 @@ def test_permutations_within_and_between_families() -> None:
     observed, null = h_of(score, label), []
     for order in permutations(pairs):
         for swaps in np.ndindex(2, 2, 2):
-            row = [*(pair[(i + s) % 2] for pair, s in zip(order, swaps) for i in (0, 1)), 6]
+            row = [
+                *(pair[(i + s) % 2] for pair, s in zip(order, swaps, strict=True) for i in (0, 1)),
+                6,
+            ]
             null.append(h_of(score[row], label))
     assert len(null) == 48
     expected = np.mean([h >= observed - 1e-9 for h in null])

@@ -74,9 +74,7 @@ def test_order_of_subjects_changes_nothing_in_the_record() -> None:
     )
     config = StratificationConfig(n_permutations=199)
     order = RNG.permutation(N)
-    shuffled = EmbeddingTable(
-        "e", tuple(IDS[i] for i in order), VALUES[order], ("validation",) * N
-    )
+    shuffled = EmbeddingTable("e", tuple(IDS[i] for i in order), VALUES[order], ("validation",) * N)
     plain = EmbeddingTable("e", IDS, VALUES, ("validation",) * N)
     people = Participants(frame, "family", None)
     turned = Participants(frame.iloc[RNG.permutation(N)], "family", None)

@@ -10,25 +10,16 @@ from pathlib import Path
 _IMAGE = re.compile(r"\.nii(\.gz)?$")
 _DEEPEST = 6
 # Last word of the names of masks and segmentations, which are labels and no modality.
-_LABEL_IMAGES = frozenset(
-    [
-        "mask",
-        "brainmask",
-        "brain_mask",
-        "lesion",
-        "lesions",
-        "lesionmask",
-        "dseg",
-        "probseg",
-        "seg",
-        "segmentation",
-        "labels",
-        "aparc",
-        "aseg",
-        "parcellation",
-        "roi",
-    ]
-)
+_LABEL_IMAGES = {
+    "mask",
+    "brainmask",
+    "lesion",
+    "lesions",
+    "lesionmask",
+    "dseg",
+    "probseg",
+    "seg",
+} | {*("segmentation", "label", "labels", "aparc", "aseg", "parcellation", "roi")}
 _FEWEST_SHARE = 0.5
 
 Found = Mapping[str, Mapping[str, frozenset[str]]]

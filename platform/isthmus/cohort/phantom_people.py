@@ -177,7 +177,7 @@ def _families(
     sizes = [("twin", 2)] * int(config.twin_share * n / 2)
     left = int(config.sibling_share * n)
     while left >= 2:
-        size = 2 if left in (2, 4) else int(rng.integers(2, 4))
+        size = {2: 2, 3: 3, 4: 2}.get(left) or int(rng.integers(2, 4))
         sizes.append(("sibling", size))
         left -= size
     taken = sum(size for _, size in sizes)

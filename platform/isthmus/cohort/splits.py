@@ -26,6 +26,9 @@ __all__ = [
     "save_split",
 ]
 
+# The splitter weighs the balance of values alone; of a few draws, the most even sizes are taken.
+_ATTEMPTS, _EVEN_SHARE = 8, 0.1
+
 
 def draw_split(
     participants: Participants,
@@ -154,15 +157,31 @@ def _held_out_by(
     labels = np.array(strata_of(people, columns))
     if columns and np.unique(labels, return_counts=True)[1].max() < n_folds:
         return None
-    stream = derive_seed(seed, "split") % 2**32
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=stream)
+    families = people.families.to_numpy()
+    largest_family = np.unique(families, return_counts=True)[1].max()
+    even_enough = max(largest_family, _EVEN_SHARE * len(labels) / n_folds)
+    best, best_spread = np.zeros(0, dtype=np.int64), len(labels) + 1
+    for attempt in range(_ATTEMPTS):
+        fold_of = _deal(labels, families, n_folds, derive_seed(seed, "split", attempt) % 2**32)
+        spread = int(np.ptp(np.bincount(fold_of, minlength=n_folds)))
+        if spread < best_spread:
+            best, best_spread = fold_of, spread
+        if spread <= even_enough:
+            break
+    if columns and len(np.unique(best)) < n_folds:
+        return None
+    return best
+
+
+def _deal(
+    labels: npt.NDArray[np.str_], families: npt.NDArray[np.object_], n_folds: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Deal families to folds once."""
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     fold_of = np.full(len(labels), -1, dtype=np.int64)
     with warnings.catch_warnings():
         # Rare values cannot be in every fold; that the others are balanced is all we ask.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        parts = splitter.split(labels, labels, people.families.to_numpy())
-        for number, (_, rows) in enumerate(parts):
+        for number, (_, rows) in enumerate(splitter.split(labels, labels, families)):
             fold_of[rows] = number
-    if columns and len(np.unique(fold_of)) < n_folds:
-        return None
     return fold_of

@@ -25,9 +25,9 @@ class Output(NamedTuple):
         Reconstructions.
     """
 
-    z_BE: Tensor  # noqa: N815
-    logits_BMDHW: Tensor  # noqa: N815
-    y_BMDHW: Tensor  # noqa: N815
+    z_BE: Tensor
+    logits_BMDHW: Tensor
+    y_BMDHW: Tensor
 
 
 class FusionModel(nn.Module, ABC):

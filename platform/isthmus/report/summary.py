@@ -17,7 +17,7 @@ CONTROL_LABELS = {
 }
 FIDELITY_LABELS = {
     "validation_mse": "MSE",
-    "validation_nd": "ND",
+    "validation_normalised_difference": "ND",
     "validation_ssim": "SSIM",
     "validation_psnr": "PSNR (dB)",
     "validation_cnr_ratio": "CNR ratio",

@@ -135,7 +135,9 @@ def varimax(loadings_PK: FloatArray) -> FloatArray:
     for start in starts:
         # The library logs the gradient's logarithm, which may be that of zero.
         with np.errstate(divide="ignore"):
-            rotated_PK, rotation = rotate_factors(unit_PK, "varimax", T=start, tol=_GRADIENT_TOLERANCE)
+            rotated_PK, rotation = rotate_factors(
+                unit_PK, "varimax", T=start, tol=_GRADIENT_TOLERANCE
+            )
         criterion = float((rotated_PK**2).var(axis=0).sum())
         if criterion > best_criterion + 1e-9:
             best, best_criterion = rotation, criterion

@@ -23,8 +23,6 @@ MIN_SUBJECTS = 10
 # standardising would blow it up to the size of every other column.
 _SPREAD_TOLERANCE = 1e-6
 _EQUAL_TOLERANCE = 1e-9
-# The library's warnings that an outcome of its own stands for; any other is passed on.
-_TYPED_WARNINGS = ("did not converge", "mutually equal similarities")
 
 
 @dataclass(frozen=True)
@@ -259,27 +257,11 @@ def _propagate(
     pairs = similarities[np.triu_indices(len(points), k=1)]
     if np.ptp(pairs) <= _EQUAL_TOLERANCE * np.abs(pairs).max():
         # The algorithm would cut such a cloud by its own jitter.
-        return _undivided(ids, columns, "All subjects are equally similar: nothing sets them apart.")
+        reason = "All subjects are equally similar: nothing sets them apart."
+        return _undivided(ids, columns, reason)
     preference = _preference(pairs, config.preference)
-    clusterer = AffinityPropagation(
-        affinity="precomputed",
-        damping=config.damping,
-        preference=preference,
-        max_iter=config.max_iterations,
-        convergence_iter=config.convergence_iterations,
-        # The stream only feeds jitter at the level of rounding, which breaks exact ties.
-        random_state=0,
-    )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clusterer.fit(similarities)
+    clusterer, gave_up = _fit(similarities, preference, config)
     labels = np.asarray(clusterer.labels_)
-    gave_up = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    for warning in caught:
-        if not any(known in str(warning.message) for known in _TYPED_WARNINGS):
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
     if gave_up or (labels < 0).any():
         return NonConvergence(
             participant_ids=tuple(ids),
@@ -303,11 +285,33 @@ def _propagate(
         preference=preference,
         silhouette=float(silhouette_score(points, labels)) if 1 < len(sizes) < len(ids) else None,
     )
-    reason = _degenerate(sizes)
-    if reason is None:
+    fault = _degenerate(sizes)
+    if fault is None:
         return found
     same = {field.name: getattr(found, field.name) for field in fields(found)}
-    return DegeneratePartition(**{**same, "kind": "degenerate_partition"}, reason=reason)
+    return DegeneratePartition(**{**same, "kind": "degenerate_partition"}, reason=fault)
+
+
+def _fit(
+    similarities: FloatArray, preference: float, config: AffinityPropagationConfig
+) -> tuple[AffinityPropagation, bool]:
+    """Run the library's algorithm, and tell whether it warned that it gave up."""
+    clusterer = AffinityPropagation(
+        affinity="precomputed",
+        damping=config.damping,
+        preference=preference,
+        max_iter=config.max_iterations,
+        convergence_iter=config.convergence_iterations,
+        # The stream only feeds jitter at the level of rounding, which breaks exact ties.
+        random_state=0,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clusterer.fit(similarities)
+    others = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
+    for other in others:
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return clusterer, len(others) < len(caught)
 
 
 def _degenerate(sizes: tuple[int, ...]) -> str | None:

@@ -189,7 +189,7 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
             if config.kernel_l2:
                 penalty = kernel_penalty(learner.model)
                 loss = loss + penalty * (config.kernel_l2 / cut.accumulation_steps)
-            learner.scaler.scale(loss).backward()
+            learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses_GM[positions.start : positions.stop] = losses_BM.detach().double().cpu()
     losses_GM = ranks.sum(losses_GM)
     _require_finite_losses(losses_GM, learner.model.modalities, plan)
@@ -260,7 +260,8 @@ def _require_finite_gradient(norm: float, scaler: torch.amp.GradScaler, plan: St
     if norm - norm == 0.0 or (scaler.is_enabled() and scaler.get_scale() > 1.0):
         return
     raise TrainingDiverged(
-        f"The gradient must be finite, but in {_place(plan)} its norm is {norm}, while every loss is finite. {_ending(plan)}"
+        f"The gradient must be finite, but in {_place(plan)} its norm is {norm}, while "
+        f"every loss is finite. {_ending(plan)}"
     )
 
 

@@ -18,6 +18,7 @@ from isthmus.stratification.job import stratify
 from isthmus.stratification.record import RobustnessReport
 from isthmus.training.controls import MODEL, ControlResults, run_controls
 from isthmus.training.encoder import FittedEncoder, LoadedEncoder, load_encoder
+from isthmus.training.evaluate import ALL, summarise
 from isthmus.trial.panels import Panel, cut_panel, save_panels
 from isthmus.trial.probe import ProbeScore, probe
 from isthmus.trial.records import FoldResult
@@ -154,18 +155,15 @@ def fidelity_metrics(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, i
     kept = table[(table["control"] == MODEL) | table["metric"].isin(CONTROL_METRICS)]
     metrics: dict[str, float] = {}
     undefined: dict[str, int] = {}
-    for (control, metric), rows in kept.groupby(["control", "metric"], sort=True):
-        name = f"{MODEL_PREFIX if control == MODEL else control}_{metric}"
-        means = []
-        for modality, values in rows.groupby("modality", sort=False)["value"]:
-            finite = values[np.isfinite(values)]
-            if len(finite) < len(values):
-                undefined[f"{name}/{modality}"] = len(values) - len(finite)
-            if len(finite):
-                means.append(float(finite.mean()))
-                metrics[f"{name}/{modality}"] = means[-1]
-        if means:
-            metrics[name] = float(np.mean(means))
+    for row in summarise(kept).to_dict("records"):
+        prefix = MODEL_PREFIX if row["control"] == MODEL else row["control"]
+        name = f"{prefix}_{row['metric']}"
+        if row["modality"] != ALL:
+            name += f"/{row['modality']}"
+        if row["n_undefined"]:
+            undefined[name] = int(row["n_undefined"])
+        if np.isfinite(row["mean"]):
+            metrics[name] = float(row["mean"])
     return metrics, undefined
 
 

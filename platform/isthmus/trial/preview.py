@@ -1,17 +1,14 @@
 """What an experiment would do, without training: its cohort, its model and its cost."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from isthmus.cohort.images import image_paths
-from isthmus.cohort.participants import Participants, load_participants
+from isthmus.cohort.participants import load_participants
 from isthmus.config.load import Experiment
-from isthmus.core.errors import CohortError, ConfigError
+from isthmus.core.errors import ConfigError
 from isthmus.trial.facts import Facts, cohort_facts, model_facts
 from isthmus.volumes.reference import resolve_settings
-from isthmus.volumes.sources import image_sources
+from isthmus.volumes.sources import ImageSource, Sources, image_sources
 from isthmus.volumes.store import open_store
 
 BYTES_PER_PARAMETER = 16  # value, gradient and Adam's two moments, in float32
@@ -66,8 +63,8 @@ def preview(experiment: Experiment) -> Preview:
     """
     config = experiment.config
     participants = load_participants(experiment)
-    paths = image_paths(experiment, participants)
-    absent = {name for name, images in paths.items() if not _all_exist(images)}
+    sources = image_sources(experiment, participants)
+    absent = {name for name, images in sources.items() if not all(map(_is_there, images))}
     notes = []
     if absent:
         notes.append(
@@ -76,14 +73,7 @@ def preview(experiment: Experiment) -> Preview:
             f"{', '.join(sorted(absent)[:5])}{' ...' if len(absent) > 5 else ''}."
         )
     complete = participants.select([name for name in participants.ids if name not in absent])
-    if not complete.ids:
-        raise CohortError(
-            f"At least one participant must have an image of each modality, but none of "
-            f"{len(participants.ids)} has; {experiment.cohort_root} was searched with "
-            f"{config.cohort.images or config.cohort.manifest}. Check cohort.images and "
-            "cohort.modalities."
-        )
-    grid, n_mask_voxels = _space(experiment, participants)
+    grid, n_mask_voxels = _space(experiment, sources)
     try:
         complete = participants.select(open_store(experiment.store_url).participant_ids)
     except ConfigError as error:
@@ -109,22 +99,19 @@ def cohort_grid(experiment: Experiment) -> tuple[int, int, int]:
     tuple of int
         Voxels along each axis.
     """
-    return _space(experiment, load_participants(experiment))[0]
+    return _space(experiment, image_sources(experiment, load_participants(experiment)))[0]
 
 
-def _space(
-    experiment: Experiment, participants: Participants
-) -> tuple[tuple[int, int, int], int | None]:
+def _space(experiment: Experiment, sources: Sources) -> tuple[tuple[int, int, int], int | None]:
     """Find the cohort's grid, and the number of in-mask voxels where a mask is declared."""
-    sources = image_sources(experiment, participants)
     images = [image for own in sources.values() for image in own]
     settings, mask_DHW = resolve_settings(experiment, images)
     return settings.grid, None if mask_DHW is None else int(mask_DHW.sum())
 
 
-def _all_exist(images: Mapping[str, Path]) -> bool:
-    """Tell whether every file is there."""
-    return all(path.exists() for path in images.values())
+def _is_there(image: ImageSource) -> bool:
+    """Tell whether an image's file exists."""
+    return image.path is not None and image.path.is_file()
 
 
 def _cost(experiment: Experiment, facts: Facts) -> Facts:

@@ -15,9 +15,10 @@ from isthmus.trial.facts import Facts
 from isthmus.trial.preview import cohort_grid, preview
 
 HEADER = """\
-# Written by `isthmus init` after looking at {n_participants} participants; {n_complete} of them have
-# all of {modalities}. It is a proposal: what is a phenotype and what is a confound is
-# yours to decide. `isthmus check` shows what these settings mean; docs/configuration.md lists all.
+# Written by `isthmus init` after looking at {n_participants} participants; {n_complete} of them
+# have all of {modalities}. It is a proposal: what is a phenotype and what
+# is a confound is yours to decide. `isthmus check` shows what these settings mean;
+# docs/configuration.md lists all there are.
 """
 PROBED = ("age", "sex")
 

@@ -1,7 +1,6 @@
 """The verdict on one image: everything that must hold before it is stored."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from isthmus.core.errors import ImageError
 from isthmus.volumes.nifti import Image, read_image
+from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.space import Space, mismatch, resample, show_grid
 from isthmus.volumes.verdict import ImageVerdict
 
@@ -37,26 +37,6 @@ class Rules:
     min_finite_share: float
     min_mask_coverage: float
     dtype: Literal["float32", "float16"]
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Where one image is.
-
-    Attributes
-    ----------
-    participant_id, modality : str
-        Whose image of what.
-    path : Path or None
-        The file; None when the manifest names none.
-    shown : str
-        The path as people are told it, from the cohort's folder.
-    """
-
-    participant_id: str
-    modality: str
-    path: Path | None
-    shown: str
 
 
 def examine_image(

@@ -6,15 +6,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 import psutil
 
-from isthmus.cohort.images import image_paths
 from isthmus.cohort.participants import Participants
 from isthmus.config.load import Experiment
-from isthmus.core.errors import CohortError, ConfigError, ResourceError
-from isthmus.volumes.examine import ImageSource
+from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.volumes.ingest_report import IngestReport, refused_subjects, require_good
 from isthmus.volumes.layout import (
     COMPLETE_FILE,
@@ -32,6 +29,7 @@ from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.lock import LOCK_FILE, ingest_lock
 from isthmus.volumes.membership import Place, assign_places
 from isthmus.volumes.reference import require_same, resolve_settings
+from isthmus.volumes.sources import Sources, image_sources
 from isthmus.volumes.store import open_store
 from isthmus.volumes.subject import (
     SubjectOutcome,
@@ -46,8 +44,6 @@ _LOG = logging.getLogger(__name__)
 
 # What an ingest that was killed at once may have left in a folder without settings.
 _BEGINNINGS = {LOCK_FILE, "mask", "zarr.json"}
-
-Sources = Mapping[str, tuple[ImageSource, ...]]
 
 
 def ingest(
@@ -89,7 +85,7 @@ def ingest(
     ResourceError
         If another ingest is writing the store, a worker process died, or the disk is full.
     """
-    sources = _sources(experiment, participants)
+    sources = image_sources(experiment, participants)
     location = StoreLocation(experiment.store_url)
     _require_own_folder(location)
     with ingest_lock(location):
@@ -135,32 +131,6 @@ def ingest(
         refused=refused,
         verdicts=verdicts,
     )
-
-
-def _sources(experiment: Experiment, participants: Participants) -> Sources:
-    """List all images by participant, of which at least one must be there."""
-    root = experiment.cohort_root
-    paths = image_paths(experiment, participants)
-    sources = {
-        participant_id: tuple(
-            _source(root, participant_id, modality, paths[participant_id].get(modality))
-            for modality in experiment.config.cohort.modalities
-        )
-        for participant_id in participants.ids
-    }
-    found = (item.path for items in sources.values() for item in items if item.path is not None)
-    if not any(path.is_file() for path in found):
-        raise CohortError(
-            f"{root}: there must be image files, but none of those that cohort.images or "
-            "cohort.manifest names is there. Check these and cohort.root."
-        )
-    return sources
-
-
-def _source(root: Path, participant_id: str, modality: str, path: Path | None) -> ImageSource:
-    """One image, with its path as people are told it."""
-    shown = "" if path is None else os.path.relpath(path, root)
-    return ImageSource(participant_id, modality, path, shown)
 
 
 def _require_own_folder(location: StoreLocation) -> None:

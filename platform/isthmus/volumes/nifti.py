@@ -109,7 +109,7 @@ def read_header(path: Path) -> ImageHeader:
         with _open(path) as file:
             block = file.read(max(_HEADER_BYTES))
     except _UNREADABLE as error:
-        raise ImageError(f"{path.name}: must be readable, got: {error}.") from None
+        raise _unreadable(path.name, error) from None
     return _parse(block, path.name, file_bytes)
 
 
@@ -145,10 +145,7 @@ def read_image(path: Path, memory_limit_bytes: int | None = None) -> Image:
         raw = path.read_bytes()
         content = _unpack(raw, path.name, header.declared_bytes)
     except _UNREADABLE as error:
-        raise ImageError(
-            f"{path.name}: must be readable to its last byte, got: {error}. The file is cut short "
-            "or damaged; copy or convert it again."
-        ) from None
+        raise _unreadable(path.name, error) from None
     stored = np.frombuffer(
         content, header.dtype, count=math.prod(header.space.grid), offset=header.offset
     ).reshape(header.space.grid, order="F")
@@ -162,9 +159,9 @@ def _open(path: Path) -> BinaryIO:
 
 def _parse(block: bytes, name: str, file_bytes: int) -> ImageHeader:
     """Turn the first bytes of a file into a checked header."""
-    n_bytes = int.from_bytes(block[:4], "little")
+    n_bytes, order = int.from_bytes(block[:4], "little"), "<"
     if n_bytes not in _HEADER_BYTES:
-        n_bytes = int.from_bytes(block[:4], "big")
+        n_bytes, order = int.from_bytes(block[:4], "big"), ">"
     if n_bytes not in _HEADER_BYTES or len(block) < n_bytes:
         raise ImageError(f"{name}: must begin with a whole NIfTI header, which it does not.")
     at, magic = _MAGIC[n_bytes]
@@ -173,7 +170,7 @@ def _parse(block: bytes, name: str, file_bytes: int) -> ImageHeader:
             f"{name}: must be a single-file NIfTI (magic {magic!r}), got {block[at : at + 4]!r}; "
             "join header and image into one .nii.gz."
         )
-    header = _HEADER_BYTES[n_bytes](block[:n_bytes], check=False)
+    header = _HEADER_BYTES[n_bytes](block[:n_bytes], order, check=False)
     grid = _declared_grid(header, name)
     dtype = _declared_dtype(header, name)
     slope, intercept = _declared_scaling(header, name)
@@ -296,6 +293,14 @@ def _scaled(stored: npt.NDArray[Any], header: ImageHeader, name: str) -> npt.NDA
     if np.count_nonzero(np.isfinite(voxels)) < np.count_nonzero(np.isfinite(values)):
         raise ImageError(f"{name}: values must fit float32 (at most 3.4e38).")
     return voxels
+
+
+def _unreadable(name: str, error: BaseException) -> ImageError:
+    """Say that the bytes could not be had."""
+    return ImageError(
+        f"{name}: must be readable to its last byte, got: {error}. The file is cut short or "
+        "damaged; copy or convert it again."
+    )
 
 
 def _show_bytes(n_bytes: float) -> str:

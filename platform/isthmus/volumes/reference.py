@@ -11,9 +11,9 @@ from isthmus.cohort.images import confine
 from isthmus.config.load import Experiment
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError, ImageError
-from isthmus.volumes.examine import ImageSource
 from isthmus.volumes.layout import StoreSettings
 from isthmus.volumes.nifti import read_header, read_image
+from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.space import Space, derive_space, mismatch, resample, show_grid
 
 Mask = npt.NDArray[np.bool_]

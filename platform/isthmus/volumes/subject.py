@@ -14,10 +14,11 @@ import numpy as np
 
 from isthmus.core.digest import digest_array, digest_file
 from isthmus.core.errors import ConfigError, ResourceError
-from isthmus.volumes.examine import ImageSource, Rules, examine_image
+from isthmus.volumes.examine import Rules, examine_image
 from isthmus.volumes.layout import open_volumes, read_rules, read_settings, record_name
 from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.membership import Place
+from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.verdict import ImageVerdict
 
 # File systems keep times in steps of up to some milliseconds: a file changed within this time

@@ -36,19 +36,23 @@ def forty(people):
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    sizes=st.lists(st.integers(1, 5), min_size=4, max_size=25),
-    n_folds=st.integers(2, 4),
+    sizes=st.lists(st.integers(1, 3), min_size=10, max_size=30),
+    n_folds=st.integers(2, 5),
     share=st.sampled_from([0.0, 0.1, 0.3]),
     seed=st.integers(0, 1000),
 )
 def test_families_stay_whole_and_everybody_is_held_out_once(people, sizes, n_folds, share, seed):
     families = [f"f{number}" for number, size in enumerate(sizes) for _ in range(size)]
-    site = [f"site{hash_ % 3}" for hash_ in range(len(families))]
+    site = [f"site{i % 3}" for i in range(len(families))]
     participants = people(families, site=site)
     split = draw_split(participants, folds_of(n_folds), share, ["site"], seed)
     assert len(split.folds) == n_folds
+    sizes_of_folds = [len(fold.validation) for fold in split.folds]
+    assert max(sizes_of_folds) - min(sizes_of_folds) <= 6
     validated = Counter(label for fold in split.folds for label in fold.validation)
     assert validated == Counter(participants.ids)
     for fold in split.folds:
@@ -133,7 +137,7 @@ def test_a_hold_out_is_one_fold_of_whole_families(forty):
 
 def test_the_digest_is_stable_and_of_who_is_where():
     split = Split((Fold(0, ("a", "b"), (), ("c",)), Fold(1, ("c",), (), ("a", "b"))), 1, "x")
-    assert split.digest == "DIGEST_SPLIT"
+    assert split.digest == "278b26e3ecac66a9bf223a49de628d7b1fa82b0947f438f72f09635b532d4d79"
     other_way = Split((Fold(0, ("b", "a"), (), ("c",)), Fold(1, ("c",), (), ("b", "a"))), 2, "y")
     assert other_way.digest == split.digest
     moved = Split((Fold(0, ("a",), ("b",), ("c",)), Fold(1, ("c",), (), ("a", "b"))), 1, "x")
@@ -210,7 +214,7 @@ def test_nobody_is_held_out_twice(people):
             "sub-000 is in train and validation of fold 0",
         ),
         ([{"held_out": ["sub-000"]}], ConfigError, "held_out: no such entry"),
-        ([{"validaton": ["sub-000"]}], ConfigError, "Did you mean 'validation'"),
+        ([{"validation_": ["sub-000"]}], ConfigError, "Did you mean 'validation'"),
         ([{"train": ["sub-000"]}], ConfigError, "validation: must be given"),
         ([{"validation": "sub-000"}], ConfigError, "must be a list of participant_ids"),
         ([["sub-000"]], ConfigError, "must be an object"),

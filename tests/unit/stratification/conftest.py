@@ -14,27 +14,27 @@ N_SUBJECTS = 60
 
 
 @pytest.fixture
-def truth_N() -> np.ndarray:
+def truth() -> np.ndarray:
     """Planted stratum of each subject; relatives (consecutive pairs) share it."""
     return np.repeat(np.arange(3), N_SUBJECTS // 3)
 
 
 @pytest.fixture
-def table(truth_N: np.ndarray) -> EmbeddingTable:
+def table(truth: np.ndarray) -> EmbeddingTable:
     """Three well separated clouds, the first 40 subjects trained on."""
     rng = np.random.default_rng(7)
     centres = 5.0 * rng.standard_normal((3, 8))
-    values = centres[truth_N] + rng.standard_normal((N_SUBJECTS, 8))
+    values = centres[truth] + rng.standard_normal((N_SUBJECTS, 8))
     ids = tuple(f"sub-{i:03d}" for i in range(N_SUBJECTS))
     roles = ("train",) * 40 + ("validation",) * 20
     return EmbeddingTable("encoder-0", ids, values, roles)
 
 
 @pytest.fixture
-def participants(table: EmbeddingTable, truth_N: np.ndarray) -> Participants:
+def participants(table: EmbeddingTable, truth: np.ndarray) -> Participants:
     """Two phenotypes that follow the strata, two that do not; age, sex, site; families of two."""
     rng = np.random.default_rng(8)
-    effect = np.array([0.0, 2.0, 4.0])[truth_N]
+    effect = np.array([0.0, 2.0, 4.0])[truth]
     columns = {
         "verbal": effect + rng.standard_normal(N_SUBJECTS),
         "memory": effect + rng.standard_normal(N_SUBJECTS),

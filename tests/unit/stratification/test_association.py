@@ -22,7 +22,7 @@ PLAN = plan_permutations(None, 199, seed=0, n_subjects=40)
 def test_equals_scipy_with_and_without_ties() -> None:
     test = associate(SCORES, LABELS, PLAN)
     for k in range(2):
-        expected = kruskal(*(SCORES[LABELS == stratum, k] for stratum in range(3)))
+        expected = kruskal(*(SCORES[stratum == LABELS, k] for stratum in range(3)))
         assert test.h[k] == pytest.approx(expected.statistic)
         assert test.p_chi2[k] == pytest.approx(expected.pvalue)
     np.testing.assert_allclose(test.h, kruskal_wallis(SCORES, LABELS))

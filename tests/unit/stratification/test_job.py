@@ -109,7 +109,7 @@ def test_held_out_subjects_alone(
     assert report.n_subjects == report.n_held_out == 30
     assert set(report.strata.participant_ids) == set(table.participant_ids[1::2])
     few = EmbeddingTable("e", table.participant_ids, table.values, ("train",) * 51 + roles[:9])
-    with pytest.raises(StratificationError, match="got 4.*held_out.*subjects: all"):
+    with pytest.raises(StratificationError, match=r"got 4.*held_out.*subjects: all"):
         stratify(few, participants, held_out, PHENOTYPES, (), seed=0)
 
 

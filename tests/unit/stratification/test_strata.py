@@ -26,11 +26,11 @@ def ids(n: int) -> tuple[str, ...]:
 
 
 def test_planted_clouds_are_found(
-    table: EmbeddingTable, truth_N: np.ndarray, config: StratificationConfig
+    table: EmbeddingTable, truth: np.ndarray, config: StratificationConfig
 ) -> None:
     found = find_strata(table.values, table.participant_ids, config)
     assert isinstance(found, Partition)
-    assert adjusted_rand_score(truth_N, found.labels) == 1.0
+    assert adjusted_rand_score(truth, found.labels) == 1.0
     assert found.sizes == (20, 20, 20)
     assert found.silhouette is not None
     assert found.silhouette > 0.3

@@ -1,49 +1,70 @@
-"""Run as a program: fit a task, and be killed by SIGKILL after a given step or epoch.
+"""Fits a task in a process of its own, and is killed by SIGKILL at a given point.
 
-Usage: killable_fit.py EXPERIMENT DIRECTORY {step N | saved N | epoch N | never}
+The points, each with a number N:
+
+    never     to the end
+    step      after optimiser step N, before anything of it is saved
+    saved     after the Nth checkpoint file is written
+    halfway   in the middle of writing the Nth checkpoint file
+    epoch     when epoch N is announced
+    finish    when the weights are written and the marker is not
 """
 
+import logging
 import os
 import signal
-import sys
 from pathlib import Path
+
+import torch
 
 from isthmus.cohort.splits import Fold
 from isthmus.config.load import load_experiment
+from isthmus.training import checkpoint as checkpoint_module
 from isthmus.training import fit as fit_module
 from isthmus.training.task import TrainTask
 
+TORCH_SAVE = torch.save
 
-def kill() -> None:
+
+def kill(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    path, directory, when, *rest = sys.argv[1:]
-    number = int(rest[0]) if rest else -1
-    experiment = load_experiment(Path(path))
-    ids = [f"sub-{i:02d}" for i in range(12)]
-    fold = Fold(0, tuple(ids[:6]), tuple(ids[6:8]), tuple(ids[8:]))
-    task = TrainTask(
-        experiment.config, experiment.store_url, fold, Path(directory), "enc-0", seed=5
-    )
-    saved = 0
-    write = fit_module.save_checkpoint
+class Reaper:
+    """Counts what is written and strikes at the chosen one."""
 
-    def save_then_kill(checkpoint, target) -> None:
-        nonlocal saved
-        write(checkpoint, target)
-        saved += 1
-        if when == "saved" and saved == number:
+    def __init__(self, when: str, number: int) -> None:
+        self.when, self.number = when, number
+        self.n_begun = self.n_saved = 0
+
+    def save(self, checkpoint, path) -> None:
+        checkpoint_module.save_checkpoint(checkpoint, path)
+        self.n_saved += 1
+        if (self.when, self.number) == ("saved", self.n_saved):
             kill()
 
-    fit_module.save_checkpoint = save_then_kill
+    def torch_save(self, content, file) -> None:
+        self.n_begun += 1
+        if (self.when, self.number) == ("halfway", self.n_begun):
+            file.write(b"half" * 1000)
+            file.flush()
+            kill()
+        TORCH_SAVE(content, file)
+
+
+def run(experiment_file: Path, directory: Path, log: Path, when: str, number: int) -> None:
+    logging.basicConfig(level=logging.INFO, filename=log, filemode="w", force=True)
+    experiment = load_experiment(experiment_file)
+    ids = [f"sub-{i:02d}" for i in range(12)]
+    fold = Fold(0, tuple(ids[:6]), tuple(ids[6:8]), tuple(ids[8:]))
+    task = TrainTask(experiment.config, experiment.store_url, fold, directory, "enc-0", seed=5)
+    reaper = Reaper(when, number)
+    fit_module.save_checkpoint = reaper.save
+    torch.save = reaper.torch_save
+    if when == "finish":
+        fit_module.write_fitted = kill
     fit_module.fit(
         task,
-        on_epoch=lambda event: kill() if when == "epoch" and event.epoch == number else None,
-        on_step=lambda step, _: kill() if when == "step" and step == number else None,
+        on_epoch=lambda event: kill() if (when, number) == ("epoch", event.epoch) else None,
+        on_step=lambda step, _: kill() if (when, number) == ("step", step) else None,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -53,7 +53,7 @@ def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
     moment = checkpoint.optimiser["state"][0]["exp_avg_sq"]
     assert torch.equal(loaded.optimiser["state"][0]["exp_avg_sq"], moment)
     assert (loaded.epoch, loaded.step, loaded.history) == (3, 2, checkpoint.history)
-    assert os.listdir(tmp_path) == ["last.pt"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "last.pt"]
 
 
 def test_random_generators_are_restored() -> None:
@@ -124,4 +124,4 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".last.pt.123.tmp").write_bytes(b"half")
     (tmp_path / "last.pt").write_bytes(b"whole")
     remove_leftovers(tmp_path)
-    assert os.listdir(tmp_path) == ["last.pt"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "last.pt"]

@@ -1,5 +1,6 @@
 """Learning rate, weight decay and clipping."""
 
+import itertools
 import math
 
 import pytest
@@ -21,7 +22,7 @@ def test_warmup_rises_to_the_full_rate_and_cosine_falls_to_nearly_nothing() -> N
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert 0 < rates[-1] < 1e-3
 
 

@@ -58,7 +58,9 @@ def test_indivisible_batch_names_the_settings_and_what_works() -> None:
 
 
 def test_more_workers_than_subjects_in_a_batch() -> None:
-    with pytest.raises(ConfigError, match=r"global_batch_size to 4, or execution.workers to.*\[1\]"):
+    with pytest.raises(
+        ConfigError, match=r"global_batch_size to 4, or execution.workers to.*\[1\]"
+    ):
         slicing(TrainingConfig(global_batch_size=1), world_size=4)
 
 

@@ -1,0 +1,78 @@
+"""Where the images of a cohort are: every participant's, by modality."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.cohort.images import image_paths
+from isthmus.cohort.participants import Participants
+from isthmus.config.load import Experiment
+from isthmus.core.errors import CohortError
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where one image is.
+
+    Attributes
+    ----------
+    participant_id, modality : str
+        Whose image of what.
+    path : Path or None
+        The file; None when the manifest names none.
+    shown : str
+        The path as people are told it, from the cohort's folder.
+    """
+
+    participant_id: str
+    modality: str
+    path: Path | None
+    shown: str
+
+
+Sources = Mapping[str, tuple[ImageSource, ...]]
+
+
+def image_sources(experiment: Experiment, participants: Participants) -> Sources:
+    """List all images by participant, of which at least one must be there.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With ``cohort.images`` or ``cohort.manifest``, and ``cohort.modalities``.
+    participants : Participants
+        Who is listed.
+
+    Returns
+    -------
+    Mapping of str to tuple of ImageSource
+        For each participant one source for each modality; files need not exist.
+
+    Raises
+    ------
+    CohortError
+        If not one of the files is there.
+    """
+    root = experiment.cohort_root
+    paths = image_paths(experiment, participants)
+    sources = {
+        participant_id: tuple(
+            _source(root, participant_id, modality, paths[participant_id].get(modality))
+            for modality in experiment.config.cohort.modalities
+        )
+        for participant_id in participants.ids
+    }
+    found = (item.path for items in sources.values() for item in items if item.path is not None)
+    if not any(path.is_file() for path in found):
+        raise CohortError(
+            f"{root}: there must be image files, but none of those that cohort.images or "
+            "cohort.manifest names is there. Check these and cohort.root."
+        )
+    return sources
+
+
+def _source(root: Path, participant_id: str, modality: str, path: Path | None) -> ImageSource:
+    """One image, with its path as people are told it."""
+    shown = "" if path is None else os.path.relpath(path, root)
+    return ImageSource(participant_id, modality, path, shown)
