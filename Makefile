@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
 	    2>/dev/null; then echo "$$name"; break; fi; done); \
 	if [ -z "$$python" ]; then \
-	  echo "isthmus needs Python 3.11 with its venv module; found: $$(python3 --version 2>&1 || true)." >&2; \
+	  echo "isthmus needs Python 3.11 with its venv module; found: $$(python3 --version 2>/dev/null || echo none)." >&2; \
 	  echo "Install it (Debian: python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; fi; \
 	if ! $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
@@ -46,7 +46,7 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
 

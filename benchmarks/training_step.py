@@ -35,7 +35,10 @@ BOTTLENECK_CHANNELS = 32  # of the published network: 4x4x3 positions, 1536 valu
 
 def main() -> None:
     """Measure every preset and print a table."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if math.prod(arguments.grid) == 32**3:
+        parser.error("--grid 32 32 32 leaves one voxel, which batch normalisation cannot use")
     if arguments.only:
         print(json.dumps(measure(arguments.only, tuple(arguments.grid), arguments.steps)))
         return

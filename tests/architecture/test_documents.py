@@ -69,12 +69,12 @@ def _documents(root: Path) -> list[Path]:
 def _code(root: Path) -> str:
     """Join what the documents show as code: fenced blocks and words in backticks."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in _documents(root))
-    return "\n".join([*_fences(text, "(?:sh|console|bash)?"), *re.findall(r"`([^`\n]+)`", text)])
+    return "\n".join([*_fences(text, "(?:sh|console|bash)"), *re.findall(r"`([^`\n]+)`", text)])
 
 
 def test_the_make_targets_that_are_named_exist(root: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
-    uses = re.findall(r"(?:^|[\s;&])make((?: [a-z]+)+)", _code(root), re.MULTILINE)
+    uses = re.findall(r"^\s*(?:\$ )?make((?: [a-z]+)+)", _code(root), re.MULTILINE)
     named = {name for words in uses for name in words.split()}
     assert {"demo", "test", "check"} <= named
     assert named - targets == set()

@@ -5,10 +5,10 @@
     principal(Harman23.cor$cov, nfactors = 2, rotate = "varimax")
 
 Harman23.cor (R's datasets): correlations of eight physical measurements of 305 girls, Harman
-(1976), Modern Factor Analysis, table 2.3. The printed numbers are those of Kabacoff, R in Action,
-listings 14.2 and 14.3.
+(1976), Modern Factor Analysis, table 2.3. The numbers are the package's printed output as Kabacoff,
+R in Action, section 14.2, and many tutorials after it show it; R itself was not run for this test.
 
-R's `varimax` stops when its criterion grows by less than 1e-5 of itself, which here is 0.6 degrees
+R's `varimax` stops when its criterion grows by less than 1e-5 of itself, which here is 0.5 degrees
 short of the maximum: the printed loadings are off the converged ones by up to 0.01. So the printed
 rotation is compared with R's own iteration stopped there, and ours with the same iteration run to
 its end.

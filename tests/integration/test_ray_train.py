@@ -89,10 +89,11 @@ def undisturbed(task, session, tmp_path_factory):
 def test_two_workers_train_what_one_process_trains(task, undisturbed, tmp_path):
     fitted, _ = undisturbed
     one = fit(replace(task, workers=1, directory=tmp_path))
-    # Two steps an epoch: twenty steps. Beyond, rounding grows as in any training.
+    # Two steps an epoch: twenty steps. The monitored loss is not compared: a bias before batch
+    # normalisation has no gradient but rounding, which Adam scales up; in training the batch's
+    # mean takes it away again, but the running mean comes after.
     for here, there in zip(one.history[:10], fitted.history[:10], strict=True):
         assert there["train_loss"] == pytest.approx(here["train_loss"], rel=1e-5)
-        assert there["monitor_loss"] == pytest.approx(here["monitor_loss"], rel=1e-5)
     assert fitted.n_epochs == one.n_epochs == N_EPOCHS
     assert fitted.task_digest == one.task_digest
 
@@ -148,7 +149,7 @@ def test_workers_that_keep_dying_are_given_up_readably(task, session, tmp_path):
 
 
 def test_a_diverged_loss_arrives_as_such_and_is_not_tried_again(task, session, tmp_path, capfd):
-    training = task.config.training.model_copy(update={"learning_rate": 1e38})
+    training = task.config.training.model_copy(update={"learning_rate": 1e30})
     config = task.config.model_copy(update={"training": training})
     diverging = replace(task, config=config, directory=tmp_path)
     alone = replace(diverging, workers=1, directory=tmp_path / "alone")

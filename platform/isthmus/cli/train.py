@@ -7,9 +7,7 @@ from pathlib import Path
 
 import typer
 
-from isthmus.backends.mlflow_store import MlflowRunStore
-from isthmus.backends.ray_session import check_workers, ray_session
-from isthmus.backends.ray_train import RayTrainLauncher
+from isthmus.backends.worker_share import check_workers
 from isthmus.cli.progress import TrialProgress
 from isthmus.cli.terminal import (
     Address,
@@ -89,6 +87,9 @@ def run_and_publish(experiment: Experiment) -> Trained:
         The result and where it is.
     """
     check_workers(experiment.config.execution)
+    # MLflow and Ray take seconds to import: only what is used is.
+    from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
+
     publisher = TrackingPublisher(MlflowRunStore(experiment.tracking_uri))
     directory = experiment.output
 
@@ -139,5 +140,8 @@ def _launcher(experiment: Experiment, open_things: ExitStack) -> Launcher:
     execution = experiment.config.execution
     if execution.workers == 1:
         return InProcessLauncher()
+    from isthmus.backends.ray_session import ray_session  # noqa: PLC0415
+    from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415
+
     open_things.enter_context(ray_session(execution.address))
     return RayTrainLauncher()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.core.errors import ConfigError
+from isthmus.model.few_channels import convolve_few_channels, few_channels
 from isthmus.model.geometry import Triple
 from isthmus.model.norm import make_norm
 
@@ -51,6 +52,7 @@ class SameConv3d(nn.Conv3d):
         super().__init__(
             in_channels, out_channels, kernel, padding=before, groups=groups, bias=bias
         )
+        self.symmetric_padding = before
         uneven = [1 - edge % 2 for edge in reversed(kernel)]
         self.extra_after = [voxels for extra in uneven for voxels in (0, extra)]
 
@@ -58,6 +60,10 @@ class SameConv3d(nn.Conv3d):
         """Convolve; even edges first get the zero that symmetric padding leaves out."""
         if any(self.extra_after):
             input = F.pad(input, self.extra_after)
+        if input.device.type == "cpu" and few_channels(self.weight):
+            return convolve_few_channels(
+                input, self.weight, self.bias, self.symmetric_padding, self.groups
+            )
         return super().forward(input)
 
 

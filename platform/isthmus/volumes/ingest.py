@@ -18,6 +18,7 @@ from isthmus.volumes.layout import (
     PARTITIONS,
     STORE_FILE,
     VERDICTS_FILE,
+    Place,
     StoreSettings,
     discard,
     read_records,
@@ -27,7 +28,7 @@ from isthmus.volumes.layout import (
 )
 from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.lock import LOCK_FILE, ingest_lock
-from isthmus.volumes.membership import Place, assign_places
+from isthmus.volumes.membership import assign_places
 from isthmus.volumes.reference import require_same, resolve_settings
 from isthmus.volumes.sources import Sources, image_sources
 from isthmus.volumes.store import open_store
@@ -135,8 +136,10 @@ def ingest(
 
 def _require_own_folder(location: StoreLocation) -> None:
     """Refuse to mix a store into a folder of something else."""
-    names = set(location.names())
-    if STORE_FILE not in names and (foreign := sorted(names - _BEGINNINGS)):
+    names = location.names()
+    # What a killed writer left beside a file it was about to replace is nobody's.
+    whole = {name for name in names if not name.startswith(".") and not name.endswith(".partial")}
+    if STORE_FILE not in whole and (foreign := sorted(whole - _BEGINNINGS)):
         raise ConfigError(
             f"execution.store must be a store or an empty folder, but {location.url} holds "
             f"{foreign[:3]}. Set another one."

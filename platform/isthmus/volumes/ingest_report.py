@@ -31,7 +31,7 @@ class IngestReport:
     n_lockbox : int
         Accepted subjects that are set aside.
     n_read, n_reused : int
-        Images read this time, and images whose stored volumes were still good.
+        Images read whole this time, and images whose stored volumes were still good.
     n_withdrawn : int
         Subjects whose volumes were removed, being listed no longer.
     refused : tuple of (str, str)

@@ -263,7 +263,7 @@ def load_normaliser(path: Path) -> Normaliser:
         If the file is missing or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             header = json.loads(str(content["header"]))
             low_MDHW, high_MDHW, mask_DHW = (content[name] for name in _ARRAYS)
         for name in ("modalities", "fitted_ids"):

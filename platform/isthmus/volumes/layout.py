@@ -37,6 +37,22 @@ _SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a participant's volumes lie.
+
+    Attributes
+    ----------
+    partition : {"development", "lockbox"}
+        Which array.
+    row : int
+        Which row of it.
+    """
+
+    partition: Partition
+    row: int
+
+
+@dataclass(frozen=True)
 class StoreSettings:
     """What every image of a store was made to be.
 

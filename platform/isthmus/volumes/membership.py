@@ -3,7 +3,6 @@
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.cohort.participants import Participants
@@ -11,7 +10,7 @@ from isthmus.cohort.seal import SEAL_NAME, Seal, read_seal, write_seal
 from isthmus.cohort.splits import draw_lockbox
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.errors import ConfigError, LeakageError
-from isthmus.volumes.layout import INDEX_FILE, PARTITIONS, Partition
+from isthmus.volumes.layout import INDEX_FILE, PARTITIONS, Partition, Place
 from isthmus.volumes.location import StoreLocation
 
 _LOG = logging.getLogger(__name__)
@@ -19,22 +18,6 @@ _LOG = logging.getLogger(__name__)
 # Rows by participant; a participant who leaves the cohort keeps the row, so that nothing which an
 # ended ingest may still be writing can land in another participant's.
 Index = dict[Partition, dict[str, int]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a participant's volumes lie.
-
-    Attributes
-    ----------
-    partition : {"development", "lockbox"}
-        Which array.
-    row : int
-        Which row of it.
-    """
-
-    partition: Partition
-    row: int
 
 
 def assign_places(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -15,9 +16,8 @@ import numpy as np
 from isthmus.core.digest import digest_array, digest_file
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.volumes.examine import Rules, examine_image
-from isthmus.volumes.layout import open_volumes, read_rules, read_settings, record_name
+from isthmus.volumes.layout import Place, open_volumes, read_rules, read_settings, record_name
 from isthmus.volumes.location import StoreLocation
-from isthmus.volumes.membership import Place
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.verdict import ImageVerdict
 
@@ -150,24 +150,35 @@ def recorded_outcome(
         Whether path, size, inode and times sufficed, or bytes had to be hashed. None in place of
         both when something changed.
     """
-    images: Mapping[str, Any] = record.get("images", {})
-    if record.get("participant_id") != participant_id:
-        return None
-    if set(images) != {source.modality for source in sources}:
-        return None
-    how: Literal["stamp", "hash"] = "stamp"
-    verdicts = []
-    for source in sources:
-        image = images[source.modality]
-        stamp = file_stamp(source.path)
-        if stamp is None or source.path is None or stamp["size"] != image["stamp"]["size"]:
+    try:
+        images = record["images"]
+        if record["participant_id"] != participant_id:
             return None
-        if not _same_stamp(stamp, image["stamp"]):
-            how = "hash"
-            if digest_file(source.path) != image["verdict"]["sha256"]:
-                return None
-        verdicts.append(ImageVerdict(**{**image["verdict"], "path": source.shown}))
-    return SubjectOutcome(participant_id, tuple(verdicts)), how
+        if set(images) != {source.modality for source in sources}:
+            return None
+        found = [_recorded_verdict(images[source.modality], source) for source in sources]
+    except (KeyError, TypeError):  # written by another version, or damaged: ingest it again
+        return None
+    good = [item for item in found if item is not None]
+    if len(good) < len(found):
+        return None
+    verdicts = tuple(verdict for verdict, _ in good)
+    return SubjectOutcome(participant_id, verdicts), (
+        "hash" if any(hashed for _, hashed in good) else "stamp"
+    )
+
+
+def _recorded_verdict(
+    image: Mapping[str, Any], source: ImageSource
+) -> tuple[ImageVerdict, bool] | None:
+    """Take an image's verdict from its record if the file is the same, and say if it was hashed."""
+    stamp = file_stamp(source.path)
+    if stamp is None or source.path is None or stamp["size"] != image["stamp"]["size"]:
+        return None
+    verdict = ImageVerdict(**{**image["verdict"], "path": source.shown})
+    if _same_stamp(stamp, image["stamp"]):
+        return verdict, False
+    return (verdict, True) if digest_file(source.path) == verdict.sha256 else None
 
 
 def file_stamp(path: Path | None) -> dict[str, Any] | None:
@@ -186,7 +197,9 @@ def file_stamp(path: Path | None) -> dict[str, Any] | None:
 
 
 def end_with_parent() -> None:
-    """End this worker process when the one that started it is gone, however that ended."""
+    """Prepare a worker process to end with the one that started it, however that ends."""
+    # An interrupt reaches the whole process group; the command answers it and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_await_end, args=(parent,), daemon=True).start()

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import torch
 
-from isthmus.cohort.splits import Fold
-from isthmus.config.load import load_experiment
+from small_cohort import make_task
+
 from isthmus.training import checkpoint as checkpoint_module
 from isthmus.training import fit as fit_module
-from isthmus.training.task import TrainTask
 
 TORCH_SAVE = torch.save
 
@@ -54,10 +53,7 @@ class Reaper:
 
 def run(experiment_file: Path, directory: Path, log: Path, when: str, number: int) -> None:
     logging.basicConfig(level=logging.INFO, filename=log, filemode="w", force=True)
-    experiment = load_experiment(experiment_file)
-    ids = [f"sub-{i:02d}" for i in range(12)]
-    fold = Fold(0, tuple(ids[:6]), tuple(ids[6:8]), tuple(ids[8:]))
-    task = TrainTask(experiment.config, experiment.store_url, fold, directory, "enc-0", seed=5)
+    task = make_task(experiment_file, directory)
     reaper = Reaper(when, number)
     fit_module.save_checkpoint = reaper.save
     torch.save = reaper.torch_save

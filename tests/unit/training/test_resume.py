@@ -22,7 +22,7 @@ PLATFORM = FOLDER.parents[2] / "platform"
 def prepared() -> Iterator[None]:
     """Processes are forked from a server that has imported everything: they start at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{PLATFORM}:{FOLDER}")
+        patch.setenv("PYTHONPATH", f"{PLATFORM}:{FOLDER}:{FOLDER.parents[1]}")
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
         multiprocessing.set_forkserver_preload(["killable_fit"])

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
 from isthmus.cohort.participants import Participants
 from isthmus.config.load import Experiment, resolve
 from isthmus.config.paths import put

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from isthmus.volumes import fidelity
 from isthmus.volumes.fidelity import cnr, cnr_ratio, mae, mse, psnr, rmse, ssim
 

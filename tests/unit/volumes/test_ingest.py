@@ -1,10 +1,14 @@
+import gzip
 import json
 import logging
+import os
 
 import nibabel as nib
 import numpy as np
 import pytest
+
 from isthmus.core.errors import CohortError, ConfigError, ImageError
+from isthmus.volumes import subject
 from isthmus.volumes.ingest import ingest
 from isthmus.volumes.store import open_store
 
@@ -107,7 +111,7 @@ def test_nobody_left_is_an_error(make_cohort, write):
 def test_no_image_at_all_is_an_error_and_leaves_nothing(make_cohort, tmp_path):
     cohort = make_cohort(2)
     experiment = cohort.experiment(cohort__images="{participant_id}/{modality}.nii.gz")
-    with pytest.raises(CohortError, match="none of those that cohort.images"):
+    with pytest.raises(CohortError, match=r"none of those that cohort.images"):
         ingest(experiment, cohort.participants())
     assert not (tmp_path / "store").exists()
 
@@ -132,8 +136,7 @@ def test_second_run_reads_nothing(make_cohort, caplog):
     assert "3 subjects are stored already and not read again" in caplog.text
 
 
-def test_changed_source_is_read_again_whatever_its_times_say(make_cohort, write, draw):
-    import os
+def test_changed_source_is_read_again_whatever_its_times_say(make_cohort, write, draw, monkeypatch):
 
     cohort = make_cohort(3, ("T1w",))
     experiment = cohort.experiment(
@@ -142,6 +145,7 @@ def test_changed_source_is_read_again_whatever_its_times_say(make_cohort, write,
     for number, name in enumerate(cohort.ids):
         write(cohort.path(name).with_suffix(""), draw(number))
     first = ingest(experiment, cohort.participants())
+    monkeypatch.setattr(subject, "_SETTLED_NS", -1)
     path = cohort.path("sub-01").with_suffix("")
     before = path.stat()
     write(path, draw(77))
@@ -151,6 +155,16 @@ def test_changed_source_is_read_again_whatever_its_times_say(make_cohort, write,
     assert (second.n_read, second.n_reused) == (1, 2)
     assert second.digest != first.digest
     np.testing.assert_array_equal(open_store(second.store_url).read("sub-01", ["T1w"])[0], draw(77))
+
+
+def test_settled_source_is_not_even_hashed(make_cohort, monkeypatch, caplog):
+    cohort = make_cohort(2)
+    ingest(cohort.experiment(), cohort.participants())
+    monkeypatch.setattr(subject, "_SETTLED_NS", -1)
+    monkeypatch.setattr(subject, "digest_file", None)
+    with caplog.at_level(logging.INFO):
+        assert ingest(cohort.experiment(), cohort.participants()).n_read == 0
+    assert "2 by their files' size and times, 0 by hashing" in caplog.text
 
 
 def test_touched_source_is_hashed_and_not_read(make_cohort):
@@ -315,7 +329,7 @@ def test_a_lost_chunk_is_not_read_as_an_image(make_cohort, tmp_path):
     ingest(cohort.experiment(), cohort.participants())
     chunk = tmp_path / "store/development/volumes/c/1/0/0/0/0"
     chunk.unlink()
-    with pytest.raises(ImageError, match="of sub-01 are lost or damaged; remove .*000001.json"):
+    with pytest.raises(ImageError, match=r"of sub-01 are lost or damaged; remove .*000001.json"):
         open_store(str(tmp_path / "store")).read("sub-01", ["T1w"])
 
 
@@ -343,7 +357,7 @@ def test_unknown_store_url(make_cohort):
 
 
 def test_no_store_is_said_so(tmp_path):
-    with pytest.raises(ConfigError, match="no volume store at .* Run isthmus ingest"):
+    with pytest.raises(ConfigError, match=r"no volume store at .* Run isthmus ingest"):
         open_store(str(tmp_path / "nothing"))
 
 
@@ -375,11 +389,28 @@ def test_absurd_header_costs_its_subject(make_cohort):
     header["dim"] = [3, 100_000, 100_000, 100_000, 1, 1, 1, 1]
     header["datatype"], header["bitpix"], header["vox_offset"] = 16, 32, 544
     header["magic"] = b"n+2\0\r\n\x1a\n"
-    import gzip
-
     cohort.path("sub-01").write_bytes(gzip.compress(header.binaryblock + b"\0" * 1000))
     report = ingest(cohort.experiment(), cohort.participants())
     assert "declares 100000x100000x100000 voxels" in reason_of(report, "sub-01")
+
+
+def test_a_damaged_record_is_ingested_again(make_cohort, tmp_path):
+    cohort = make_cohort(2)
+    before = ingest(cohort.experiment(), cohort.participants())
+    path = tmp_path / "store/development/records/000001.json"
+    record = json.loads(path.read_text())
+    del record["images"]["FA"]["stamp"]
+    path.write_text(json.dumps(record))
+    after = ingest(cohort.experiment(), cohort.participants())
+    assert (after.n_read, after.n_reused, after.digest) == (2, 2, before.digest)
+
+
+def test_what_a_killed_beginning_left_does_not_hinder(make_cohort, tmp_path):
+    cohort = make_cohort(2)
+    (tmp_path / "store").mkdir()
+    for name in (".store.json.123.tmp", "zarr.0123.partial", "ingest.lock"):
+        (tmp_path / "store" / name).write_text("")
+    assert ingest(cohort.experiment(), cohort.participants()).n_accepted == 2
 
 
 def test_records_hold_what_was_stored(make_cohort, tmp_path):

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
+
 from isthmus.config.experiment import NormalisationConfig
 from isthmus.core.errors import ConfigError, ImageError
 from isthmus.volumes.dataset import VolumeDataset
 from isthmus.volumes.ingest import ingest
 from isthmus.volumes.intensity import fit_normaliser, load_normaliser
 from isthmus.volumes.store import open_store
-from torch.utils.data import DataLoader
 
 METHODS = ["voxelwise_minmax", "subject_zscore", "robust_percentile", "global_minmax"]
 NAMES = ("T1w", "FA")
@@ -210,7 +211,6 @@ def test_dataset_gives_normalised_tensors(store, n_workers):
         dataset,
         batch_size=2,
         num_workers=n_workers,
-        multiprocessing_context="spawn" if n_workers else None,
     )
     x_BMDHW = torch.cat(list(loader))
     for place, name in enumerate(ids):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import multiprocessing
 import os
@@ -8,7 +9,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+
 from isthmus.config.load import dump_experiment
 from isthmus.core.errors import ResourceError
 from isthmus.volumes.ingest import ingest
@@ -38,7 +41,7 @@ def large_cohort(make_cohort, write):
         name = f"sub-{number:02d}"
         cohort.ids.append(name)
         for modality in cohort.modalities:
-            write(cohort.path(name, modality), stream.normal(size=(56, 64, 56)).astype(np.float32))
+            write(cohort.path(name, modality), stream.normal(size=(48, 56, 48)).astype(np.float32))
     lines = ["participant_id", *cohort.ids]
     (cohort.folder / "cohort" / "participants.tsv").write_text("\n".join(lines) + "\n")
     return cohort
@@ -68,25 +71,43 @@ def await_records(folder: Path, n_records: int, process: subprocess.Popen) -> No
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("n_records", [0, 3])
-def test_killed_ingest_is_completed_by_running_it_again(large_cohort, n_records):
+def await_end(workers: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive, "workers outlived the command that started them"
+
+
+@pytest.mark.parametrize(
+    ("n_records", "n_processes", "whole_group"), [(0, 1, True), (1, 2, False), (3, 2, True)]
+)
+def test_killed_ingest_is_completed_by_running_it_again(
+    large_cohort, n_records, n_processes, whole_group
+):
     cohort = large_cohort
-    settings = {"cohort__lockbox_share": 0.3, "execution__ingest_processes": 2}
+    settings = {"cohort__lockbox_share": 0.3, "execution__ingest_processes": n_processes}
     experiment = cohort.experiment(**settings)
     process = start(cohort, experiment)
+    workers = []
     try:
         while not (cohort.folder / "store" / "index.json").exists():
             assert process.poll() is None
             time.sleep(0.001)
         await_records(cohort.folder, n_records, process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert bool(workers) == (n_processes > 1)
+        if not whole_group:
+            process.kill()
+            await_end(workers)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        await_end(workers)
     finished = records(cohort.folder)
     assert n_records <= len(finished) < N_SUBJECTS
     participants = cohort.participants()
     participants = type(participants)(participants.table[[]])
-    resumed = ingest(experiment, participants)
+    settings["execution__ingest_processes"] = 1
+    resumed = ingest(cohort.experiment(**settings), participants)
     assert resumed.n_reused == 2 * len(finished)
     assert resumed.n_read == 2 * (N_SUBJECTS - len(finished))
     assert finished.items() <= records(cohort.folder).items()
@@ -104,24 +125,6 @@ def test_killed_ingest_is_completed_by_running_it_again(large_cohort, n_records)
         for name in ours.participant_ids:
             both = [store.read(name, cohort.modalities) for store in (ours, theirs)]
             np.testing.assert_array_equal(*both)
-
-
-def test_workers_do_not_outlive_a_killed_command(large_cohort):
-    import psutil
-
-    process = start(large_cohort, large_cohort.experiment(execution__ingest_processes=2))
-    try:
-        await_records(large_cohort.folder, 1, process)
-        workers = psutil.Process(process.pid).children(recursive=True)
-        assert workers
-        process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(workers, timeout=10)
-        assert not alive
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def test_a_dead_worker_is_said_so_and_the_rest_resumes(large_cohort):
@@ -169,7 +172,7 @@ def test_a_lock_left_behind_is_taken_over(make_cohort, caplog, store):
 
 def test_locks_behind_a_url(make_cohort):
     location = StoreLocation("memory://lock-test/other")
-    with ingest_lock(location), pytest.raises(ResourceError, match="remove ingest.lock there"):
+    with ingest_lock(location), pytest.raises(ResourceError, match=r"remove ingest.lock there"):
         ingest_lock(location).__enter__()
     with ingest_lock(location):
         pass

@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.seal import read_seal
 from isthmus.core.errors import CohortError, ConfigError, ImageError, LeakageError
@@ -43,7 +44,7 @@ def test_lockbox_is_sealed_apart_and_keeps_families_whole(sealed, tmp_path):
 
 
 def test_another_seed_is_not_another_lockbox(sealed):
-    cohort, experiment, participants, report = sealed
+    cohort, experiment, participants, _ = sealed
     before = ids_of(experiment, "lockbox")
     for seed in range(1, 6):
         other = cohort.experiment(cohort__lockbox_share=0.34, seed=seed)
@@ -60,7 +61,7 @@ def test_another_seed_is_not_another_lockbox(sealed):
 
 def test_another_share_is_refused(sealed):
     cohort, _, participants, _ = sealed
-    with pytest.raises(ConfigError, match="sealed with cohort.lockbox_share 0.34, got 0.1"):
+    with pytest.raises(ConfigError, match=r"sealed with cohort.lockbox_share 0.34, got 0.1"):
         ingest(cohort.experiment(cohort__lockbox_share=0.1), participants)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ImageError
 from isthmus.volumes.nifti import read_header, read_image
@@ -79,7 +80,7 @@ def test_intercept_is_applied(tmp_path):
 def test_truncated_gzip_is_refused(tmp_path, lost):
     path = saved(tmp_path / "a.nii.gz", values())
     path.write_bytes(path.read_bytes()[:-lost])
-    with pytest.raises(ImageError, match="readable to its last byte.*cut short or damaged"):
+    with pytest.raises(ImageError, match=r"readable to its last byte.*cut short or damaged"):
         read_image(path)
 
 
@@ -95,7 +96,7 @@ def test_damaged_checksum_is_refused(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[-8] ^= 0xFF
     path.write_bytes(raw)
-    with pytest.raises(ImageError, match="last byte.*CRC"):
+    with pytest.raises(ImageError, match=r"last byte.*CRC"):
         read_image(path)
 
 
@@ -119,7 +120,7 @@ def test_absurd_sizes_are_refused_from_the_header_alone(tmp_path, ending):
     patched(path, dim=[3, 100_000, 100_000, 100_000, 1, 1, 1, 1])
     tracemalloc.start()
     try:
-        with pytest.raises(ImageError, match="declares 100000x100000x100000 voxels .*PiB"):
+        with pytest.raises(ImageError, match=r"declares 100000x100000x100000 voxels .*PiB"):
             read_image(path)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
@@ -128,13 +129,13 @@ def test_absurd_sizes_are_refused_from_the_header_alone(tmp_path, ending):
 
 def test_what_no_gzip_file_could_hold_is_refused(tmp_path):
     path = patched(saved(tmp_path / "a.nii.gz", values()), dim=[3, 1000, 1000, 1000, 1, 1, 1, 1])
-    with pytest.raises(ImageError, match="1000x1000x1000 voxels .*which a file of .* cannot hold"):
+    with pytest.raises(ImageError, match=r"1000x1000x1000 voxels .*which a file of .* cannot hold"):
         read_header(path)
 
 
 def test_memory_limit(tmp_path):
     path = saved(tmp_path / "a.nii.gz", values())
-    with pytest.raises(ImageError, match="needs .*KiB of memory, and 1000 bytes are free"):
+    with pytest.raises(ImageError, match=r"needs .*KiB of memory, and 1000 bytes are free"):
         read_image(path, memory_limit_bytes=1000)
 
 
@@ -162,13 +163,13 @@ def test_negative_and_nonsense_dimensions_are_refused(tmp_path):
 
 def test_complex_is_refused(tmp_path):
     path = saved(tmp_path / "a.nii.gz", values().astype(np.complex64))
-    with pytest.raises(ImageError, match="real numbers .*got complex"):
+    with pytest.raises(ImageError, match=r"real numbers .*got complex"):
         read_header(path)
 
 
 def test_rgb_is_refused(tmp_path):
     rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    with pytest.raises(ImageError, match="real numbers .*got RGB"):
+    with pytest.raises(ImageError, match=r"real numbers .*got RGB"):
         read_header(saved(tmp_path / "a.nii.gz", rgb))
 
 
@@ -214,7 +215,7 @@ def test_what_is_no_nifti_is_refused(tmp_path):
         with pytest.raises(ImageError, match="begin with a whole NIfTI header"):
             read_header(tmp_path / name)
     (tmp_path / "c.nii.gz").write_bytes(b"not gzip at all")
-    with pytest.raises(ImageError, match="must be readable .*Not a gzipped file"):
+    with pytest.raises(ImageError, match=r"must be readable .*Not a gzipped file"):
         read_header(tmp_path / "c.nii.gz")
     with pytest.raises(ImageError, match=r"must be a \.nii or \.nii\.gz file"):
         read_header(tmp_path / "d.mgz")

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from isthmus.volumes.percentile import pooled_percentiles
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)

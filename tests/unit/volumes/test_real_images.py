@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from isthmus.cohort.participants import Participants
 from isthmus.config.experiment import NormalisationConfig
 from isthmus.config.load import Experiment, resolve
@@ -35,8 +36,7 @@ def test_coregistered_maps(shared_data, tmp_path):
     assert (report.n_accepted, report.grid) == (4, (64, 80, 64))
     assert report.verdicts[0].dtype == "int16"
     store = open_store(report.store_url)
-    x_MDHW = store.read(ids[0], names)
-    assert 0.8 < np.median(x_MDHW[0][x_MDHW[3] > 0.8 * x_MDHW[3].max()]) < 1.2
+    assert 1 < store.read(ids[0], ["T1w"]).max() < 5
     fitted = fit_normaliser(store, ids[:3], names, NormalisationConfig())
     held_out = store.read(ids[3], names)
     back_MDHW = fitted.invert(fitted.apply(held_out), held_out)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
+
 from isthmus.core.errors import ConfigError
 from isthmus.volumes.space import Space, derive_space, mismatch, resample
-from nibabel.affines import apply_affine
 
 
 def space(grid=(8, 10, 12), edge=2.0, shift=0.0):
@@ -46,7 +47,7 @@ def test_derived_space_keeps_the_centre_and_the_field_of_view():
 def test_impossible_voxel_sizes_are_refused():
     with pytest.raises(ConfigError, match="voxel_size_mm must be positive"):
         derive_space(space(), None, (2.0, 0.0, 2.0))
-    with pytest.raises(ConfigError, match="grid of 4 to 1024 .* makes 1x1x1"):
+    with pytest.raises(ConfigError, match=r"grid of 4 to 1024 .* makes 1x1x1"):
         derive_space(space(), None, (50.0, 50.0, 50.0))
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from isthmus.core.errors import ImageError
 from isthmus.volumes.tissue import split_tissue
 
@@ -41,7 +42,7 @@ def test_skewed_values_are_split_too():
 def test_what_cannot_be_split_is_refused():
     image = np.ones((5, 5, 5), np.float32)
     mask = np.ones(image.shape, bool)
-    with pytest.raises(ImageError, match="at least 3 different values .* got 1 in 125"):
+    with pytest.raises(ImageError, match=r"at least 3 different values .* got 1 in 125"):
         split_tissue(image, mask)
     with pytest.raises(ImageError, match="got 0 in 0"):
         split_tissue(image, ~mask)

@@ -1,0 +1,114 @@
+"""Two workers train what one does: same losses, same stops, same errors."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing
+
+from isthmus.config.load import Experiment
+from isthmus.training.fit import fit
+from isthmus.training.history import read_history
+
+TESTS = Path(__file__).parents[1]
+TWENTY_STEPS = (
+    "training.epochs=10",
+    "training.global_batch_size=4",
+    "model.dropout=0.1",
+    "training.early_stopping.monitor_share=0.2",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable() -> Iterator[None]:
+    """Let this process and those it starts import what lies beside the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(TESTS), str(Path(__file__).parent)])
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    from small_cohort import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+def train_together(
+    experiment: Experiment, directory: Path, *overrides: str, stop_after: int | None = None
+) -> list[dict[str, object]]:
+    """Train with two processes; return what each of them saw."""
+    import ddp_worker
+
+    rendezvous = directory.with_name(f"{directory.name}.rendezvous")
+    rendezvous.unlink(missing_ok=True)
+    file = experiment.folder / "experiment.yaml"
+    arguments = (2, rendezvous, file, directory, overrides, stop_after)
+    torch.multiprocessing.spawn(ddp_worker.work, args=arguments, nprocs=2)
+    return [
+        json.loads(directory.with_name(f"{directory.name}.rank-{rank}.json").read_text())
+        for rank in range(2)
+    ]
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_twenty_steps_of_two_workers_are_those_of_one(
+    experiment: Experiment, tmp_path: Path, accumulation: int, norm: str
+) -> None:
+    from ddp_worker import EIGHT
+    from small_cohort import make_task
+
+    settings = (
+        *TWENTY_STEPS,
+        f"training.accumulation_steps={accumulation}",
+        f"model.norm={norm}",
+    )
+    alone: list[float] = []
+    task = make_task(experiment.folder / "experiment.yaml", tmp_path / "one", *settings, fold=EIGHT)
+    fit(task, on_step=lambda _, loss: alone.append(loss))
+    first, second = train_together(experiment, tmp_path / "two", *settings)
+    assert first["error"] is None
+    assert first == second
+    assert len(alone) == 20
+    assert first["losses"] == pytest.approx(alone, rel=1e-5)
+    pairs = zip(read_history(tmp_path / "one"), read_history(tmp_path / "two"), strict=True)
+    for one, two in pairs:
+        assert two["monitor_loss"] == pytest.approx(one["monitor_loss"], rel=1e-4)
+        assert two["monitor_mse_FA"] == pytest.approx(one["monitor_mse_FA"], rel=1e-4)
+
+
+def test_two_workers_resume_to_the_bit(experiment: Experiment, tmp_path: Path) -> None:
+    train_together(experiment, tmp_path / "whole", *TWENTY_STEPS[1:])
+    stopped = train_together(experiment, tmp_path / "cut", *TWENTY_STEPS[1:], stop_after=3)
+    assert [worker["error"] for worker in stopped] == ["Stopped: ", "Stopped: "]
+    resumed = train_together(experiment, tmp_path / "cut", *TWENTY_STEPS[1:])
+    assert len(resumed[0]["losses"]) == 6 - 2  # the third step was not saved
+    weights = [tmp_path / name / "model.safetensors" for name in ("whole", "cut")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_all_workers_stop_on_divergence_and_name_the_global_batch(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    settings = (*TWENTY_STEPS, "training.learning_rate=1e30", "model.norm=group")
+    first, second = train_together(experiment, tmp_path / "two", *settings)
+    assert str(first["error"]).startswith("TrainingDiverged: ")
+    assert first == second
+    assert str(first["error"]).split("global batch: ")[1].count("sub-") == 4
+
+
+def test_all_workers_are_refused_alike(experiment: Experiment, tmp_path: Path) -> None:
+    train_together(experiment, tmp_path / "two", *TWENTY_STEPS[1:], "training.epochs=1")
+    first, second = train_together(experiment, tmp_path / "two", *TWENTY_STEPS[1:])
+    assert "another folder" in str(first["error"])
+    assert first == second
+    first, second = train_together(
+        experiment, tmp_path / "odd", *TWENTY_STEPS, "training.global_batch_size=3"
+    )
+    assert "execution.workers (2)" in str(first["error"])
+    assert first == second
