@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,9 @@ def ray_session(address: str | None) -> Iterator[None]:
             _start(folder)
         else:
             _join(address)
+        if handlers.get(signal.SIGTERM) is signal.SIG_DFL:
+            # Ray's own would print a stack and abort the process 3 s later.
+            signal.signal(signal.SIGTERM, _terminate)
         yield
     finally:
         ray.shutdown()
@@ -169,6 +173,11 @@ def _signal_handlers() -> dict[signal.Signals, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def _terminate(number: int, _: Any) -> None:
+    """End like any command that is told to, through every `finally`."""
+    sys.exit(128 + number)
 
 
 def _reason(error: Exception) -> str:

@@ -132,9 +132,9 @@ def make_learner(
     model.to(device)
     parallel: nn.Module = model
     if ranks.world_size > 1:
-        # Buffers need no broadcast: normalisation sums its statistics over the workers itself.
+        # Buffers need no synchronising: normalisation sums its statistics over the workers itself.
         devices = [device] if device.type == "cuda" else None
-        parallel = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        parallel = DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
     return Learner(
         model,

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import pearsonr
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from isthmus.core.errors import CohortError
@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.floating]
 PENALTIES = tuple(float(value) for value in np.logspace(-2, 5, 8))
 N_INNER_FOLDS = 5
 MAX_CLASSES = 10
+LEAST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def probe(
     search = _search(categorical, y_train, groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the penalty path's weak end only
+        warnings.simplefilter("ignore", FitFailedWarning)
         search.fit(x_train, _values(y_train, categorical), groups=groups)
     score = _score_classes if categorical else _score_numbers
     return replace(record, scores=score(search, x_validation, y_train, y_validation))
@@ -164,22 +166,44 @@ def _untestable(
         return "the target is constant in the training fold"
     if y_validation.nunique() < 2:
         return "the target is constant in the held-out fold"
-    if categorical and y_train.astype(str).value_counts().min() < 2:
-        return "a class has fewer than two training subjects"
+    if categorical and _families_of_rarest_class(y_train, groups) < 2:
+        return "a class has training subjects of one family alone"
     return ""
+
+
+def _families_of_rarest_class(y: pd.Series, groups: npt.NDArray[np.generic]) -> int:
+    """Count the families that have a member in the class that fewest have."""
+    return int(pd.Series(groups, index=y.index).groupby(y.astype(str)).nunique().min())
 
 
 def _search(categorical: bool, y_train: pd.Series, groups: npt.NDArray[np.generic]) -> GridSearchCV:
     """Set up the choice of the penalty over families."""
-    folds = GroupKFold(min(N_INNER_FOLDS, len(set(groups))))
     if categorical:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
         grid = {"logisticregression__C": [1 / value for value in PENALTIES]}
-        return GridSearchCV(model, grid, cv=folds, scoring="neg_log_loss", error_score=-math.inf)
+        balanced = StratifiedGroupKFold(
+            min(N_INNER_FOLDS, _families_of_rarest_class(y_train, groups))
+        )
+        # a part left without one of two classes cannot be fitted: it scores as ignorance
+        return GridSearchCV(
+            model, grid, cv=balanced, scoring=_log_likelihood, error_score=math.log(0.5)
+        )
+    folds = GroupKFold(min(N_INNER_FOLDS, len(set(groups))))
     model = make_pipeline(StandardScaler(), Ridge())
     return GridSearchCV(
         model, {"ridge__alpha": list(PENALTIES)}, cv=folds, scoring="neg_mean_squared_error"
     )
+
+
+def _log_likelihood(model: Pipeline, x: FloatArray, y: npt.NDArray[np.generic]) -> float:
+    """Mean log probability of the true labels; defined also where a part lacks a class."""
+    probability = model.predict_proba(x)
+    column = {label: i for i, label in enumerate(model.classes_)}
+    true = [
+        row[column[label]] if label in column else 0.0
+        for row, label in zip(probability, y, strict=True)
+    ]
+    return float(np.log(np.maximum(true, LEAST_PROBABILITY)).mean())
 
 
 def _score_numbers(

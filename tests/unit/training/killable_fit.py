@@ -16,7 +16,6 @@ import signal
 from pathlib import Path
 
 import torch
-
 from small_cohort import make_task
 
 from isthmus.training import checkpoint as checkpoint_module

@@ -81,3 +81,18 @@ def test_a_column_of_names_is_refused():
     with pytest.raises(CohortError, match=r"at most 10 classes.*occupation.*has 11"):
         is_categorical(names)
 
+
+def test_a_class_of_one_family_is_untestable(values):
+    sex = pd.Series("F", index=IDS, name="sex")
+    sex.iloc[[0, 1, 70]] = "M"
+    score = run(sex, values)
+    assert (score.kind, score.scores) == ("untestable", {})
+    assert "one family" in score.note
+
+
+def test_a_rare_class_does_not_stop_the_choice_of_the_penalty(values):
+    sex = pd.Series("F", index=IDS, name="sex")
+    sex.iloc[[0, 4, 70, 75]] = "M"
+    score = run(sex, values)
+    assert score.kind == "logistic"
+    assert 0.0 <= score.scores["auc"] <= 1.0

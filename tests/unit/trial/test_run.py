@@ -1,0 +1,178 @@
+"""A whole trial in this process: what it reports, what it leaves, and how it goes on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from isthmus.config.load import load_experiment
+from isthmus.core.errors import ConfigError, LeakageError, TrainingDiverged
+from isthmus.core.ports import EpochEvent
+from isthmus.stratification.embedding_table import load_parquet
+from isthmus.training.controls import CONTROLS
+from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.events import FoldFailed, FoldFinished, FoldStarted, TrialFinished, TrialStarted
+from isthmus.trial.records import FoldResult, TrialResult
+from isthmus.trial.run import load_trial, prepare_trial, run_trial
+
+
+class Refusing:
+    """A launcher that must not be asked."""
+
+    def launch(self, task, on_epoch):
+        raise AssertionError(f"fold {task.fold.number} was trained again")
+
+
+class DivergingFirst(InProcessLauncher):
+    """Trains for real, except that fold 0 diverges."""
+
+    def launch(self, task, on_epoch):
+        if task.fold.number == 0:
+            raise TrainingDiverged("the loss is not finite at epoch 1, step 1: sub-1")
+        return super().launch(task, on_epoch)
+
+
+def test_every_control_stands_beside_the_model_for_each_modality(ran):
+    metrics = ran.result.folds[0].metrics
+    for modality in ("", "/T1w", "/FA"):
+        assert 0 < metrics[f"validation_mse{modality}"] < 1
+        for control in CONTROLS:
+            own, other = metrics[f"validation_mse{modality}"], metrics[f"{control}_mse{modality}"]
+            assert metrics[f"{control}_delta_mse{modality}"] == pytest.approx(other - own)
+
+
+def test_probes_cover_targets_and_representations(ran):
+    seen = {(score.target, score.representation) for score in ran.result.folds[1].probes}
+    representations = ("embedding", "pca", "random_encoder")
+    assert seen == {(t, r) for t in ("age", "sex") for r in representations}
+
+
+def test_each_subject_is_held_out_once_and_the_lockbox_never_seen(ran):
+    prepared = prepare_trial(ran.experiment)
+    held_out = [name for fold in prepared.split.folds for name in fold.validation]
+    assert sorted(held_out) == sorted(prepared.participants.ids)
+    seal = json.loads((ran.experiment.folder / "store" / "lockbox.json").read_text())
+    assert seal["participant_ids"]
+    assert not set(seal["participant_ids"]) & set(held_out)
+    table = load_parquet(ran.directory / "fold-0" / "embeddings.parquet")
+    assert not set(seal["participant_ids"]) & set(table.participant_ids)
+
+
+def test_the_embedding_table_is_one_encoders_and_names_roles(ran):
+    table = load_parquet(ran.directory / "fold-1" / "embeddings.parquet")
+    assert table.encoder_id == ran.result.folds[1].encoder_id
+    assert table.values.shape == (len(table.participant_ids), 64)
+    assert table.roles.count("validation") == ran.result.folds[1].n_validation
+
+
+def test_events_tell_the_course_in_order(ran):
+    kinds = [type(event) for event in ran.events]
+    assert kinds[0] is TrialStarted
+    assert kinds[-1] is TrialFinished
+    assert kinds.count(FoldStarted) == kinds.count(FoldFinished) == 2
+    epochs = [event.epoch for event in ran.events if isinstance(event, EpochEvent)]
+    assert epochs == [1, 2, 1, 2]
+
+
+def test_the_result_comes_back_from_its_file(ran):
+    assert load_trial(ran.directory) == ran.result
+    fold = ran.result.folds[0]
+    assert FoldResult.from_json(json.loads(json.dumps(fold.to_json()))) == fold
+
+
+def test_the_summary_is_the_mean_over_folds(ran):
+    values = [fold.metrics["validation_mse"] for fold in ran.result.folds]
+    estimate = ran.result.summary["validation_mse"]
+    assert estimate.mean == pytest.approx(np.mean(values))
+    assert estimate.standard_error == pytest.approx(np.std(values, ddof=1) / np.sqrt(2))
+
+
+def test_finished_folds_are_not_repeated(ran, caplog):
+    caplog.set_level("INFO", logger="isthmus")
+    events = []
+    again = run_trial(ran.experiment, Refusing(), events.append)
+    assert again == ran.result
+    assert all(event.reused for event in events if isinstance(event, FoldFinished))
+    assert "fold 0 is finished already" in caplog.text
+
+
+def test_the_left_experiment_file_reruns_the_same_trial_from_anywhere(ran):
+    moved = load_experiment(ran.directory / "experiment.yaml")
+    assert moved.config.digest == ran.experiment.config.digest
+    assert prepare_trial(moved).digest == ran.result.digest
+    assert run_trial(moved, Refusing(), lambda event: None) == ran.result
+
+
+def test_tables_name_strata_loadings_and_fidelity(ran):
+    folder = ran.directory / "fold-0"
+    fidelity = pd.read_csv(folder / "fidelity.tsv", sep="\t")
+    assert set(fidelity["control"]) == {"model", *CONTROLS}
+    strata = pd.read_csv(folder / "strata.tsv", sep="\t")
+    assert len(strata) == ran.result.facts["n_subjects"]
+    assert "phenotype" in pd.read_csv(folder / "factor_loadings.tsv", sep="\t").columns
+
+
+def test_provenance_names_packages_and_machine_but_no_host(ran):
+    text = (ran.directory / "provenance.json").read_text()
+    content = json.loads(text)
+    assert any(item.startswith("torch==") for item in content["packages"])
+    assert "cores" in content["machine"]
+
+
+def test_a_diverged_fold_fails_the_trial_by_type_and_is_not_averaged_away(ingested, tmp_path):
+    experiment = load_experiment(
+        ingested, ["seed=5", "training.epochs=1", f"execution.output={tmp_path}"]
+    )
+    events = []
+    result = run_trial(experiment, DivergingFirst(), events.append)
+    assert not result.succeeded
+    assert result.summary == {}
+    assert [failure.kind for failure in result.failures] == ["TrainingDiverged"]
+    assert len(result.folds) == 1
+    assert any(isinstance(event, FoldFailed) for event in events)
+    assert TrialResult.from_json(result.to_json()) == result
+
+
+def test_a_leaky_trial_is_labelled_and_is_another_trial(ingested, ran):
+    leaky = load_experiment(ingested, ["volumes.normalisation.leaky=true"])
+    assert prepare_trial(leaky).digest != ran.result.digest
+
+
+def test_execution_does_not_change_the_trial(ingested, ran):
+    other = load_experiment(ingested, ["execution.workers=7", "name=other"])
+    assert prepare_trial(other).digest == ran.result.digest
+
+
+def test_a_hand_written_split_that_breaks_a_family_is_refused(ingested, ran, tmp_path):
+    families = prepare_trial(ran.experiment).participants.families
+    sizes = families.value_counts()
+    family = sizes.index[sizes >= 2][0]
+    torn = families.index[families == family][0]
+    others = [name for name in families.index if name != torn]
+    (tmp_path / "split.json").write_text(
+        json.dumps({"folds": [{"validation": [torn]}, {"validation": others}]})
+    )
+    experiment = load_experiment(
+        ingested, [f"cross_validation.split_file={tmp_path / 'split.json'}"]
+    )
+    with pytest.raises(LeakageError, match=rf"families whole.*{family}"):
+        prepare_trial(experiment)
+
+
+def test_without_an_ingest_the_next_command_is_named(ingested, tmp_path):
+    experiment = load_experiment(ingested, [f"execution.store={tmp_path / 'nothing'}"])
+    with pytest.raises(ConfigError, match="isthmus ingest"):
+        prepare_trial(experiment)
+
+
+def test_zero_phenotypes_are_an_outcome_not_an_error(ingested, tmp_path):
+    experiment = load_experiment(
+        ingested,
+        ["cohort.phenotypes=[]", "training.epochs=1", f"execution.output={tmp_path}"],
+    )
+    result = run_trial(experiment, InProcessLauncher(), lambda event: None)
+    assert result.succeeded
+    report = result.folds[0].strata
+    assert report.factors.kind == "no_factors"
+    assert "phenotypes" in report.factors.reason
