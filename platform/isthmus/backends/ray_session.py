@@ -21,8 +21,8 @@ from isthmus.core.errors import ConfigError, ResourceError
 
 __all__ = ["check_workers", "cluster_nodes", "ray_session"]
 
-# A Unix socket's path may have 107 bytes; Ray appends up to 75 to the folder it is given.
-_LONGEST_FOLDER = 30
+# A Unix socket's path may have 107 bytes, and Ray's and ours take 80 below the temporary folder.
+_LONGEST_FOLDER = 25
 _CONTACT_SECONDS = 5.0
 # Ray's default is a third of the memory; what passes through here is a task and a record.
 _OBJECT_STORE_BYTES = 128 * 2**20
@@ -34,8 +34,8 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Without an address a Ray of its own is started on this machine, in a private folder, with the
     cores that this process may use; at the end its processes are ended and the folder removed,
-    also after an exception or Ctrl-C. With an address that cluster is joined, and left. Where this
-    process is in a session already, that one is used and left open.
+    also after an exception, Ctrl-C or SIGTERM. With an address that cluster is joined, and left.
+    Where this process is in a session already, that one is used and left open.
 
     Parameters
     ----------
@@ -66,9 +66,10 @@ def ray_session(address: str | None) -> Iterator[None]:
             _start(folder)
         else:
             _join(address)
-        if handlers.get(signal.SIGTERM) is signal.SIG_DFL:
+        before = handlers.get(signal.SIGTERM)
+        if before is not None:
             # Ray's own would print a stack and abort the process 3 s later.
-            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGTERM, _end if before is signal.SIG_DFL else before)
         yield
     finally:
         ray.shutdown()
@@ -99,7 +100,8 @@ def _start(folder: Path) -> None:
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=True,
             runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-            _temp_dir=str(folder),
+            # Ray lets everybody into the folder it is given, so it gets one within ours.
+            _temp_dir=str(folder / "r"),
             **_quiet(),
         )
     except (OSError, RuntimeError, TimeoutError) as error:
@@ -172,10 +174,12 @@ def _signal_handlers() -> dict[signal.Signals, Any]:
     """Remember the handlers that Ray replaces and does not put back."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # None stands for a handler that is not Python's and cannot be put back.
+    return {number: handler for number, handler in handlers.items() if handler is not None}
 
 
-def _terminate(number: int, _: Any) -> None:
+def _end(number: int, _: Any) -> None:
     """End like any command that is told to, through every `finally`."""
     sys.exit(128 + number)
 

@@ -242,8 +242,8 @@ def _readable(error: BaseException, task: TrainTask, share: WorkerShare) -> Base
     if isinstance(error, ControllerError) and "Timeout" in type(error.controller_failure).__name__:
         return ResourceError(
             f"The {task.workers} workers of fold {task.fold.number} must find room on the cluster, "
-            f"but each needs {share.resources} and it was not free within {_PLACEMENTS} minutes. "
-            "Wait for what runs there, or set fewer execution.workers."
+            f"but each needs {share.resources} and so much was not free at {_PLACEMENTS} attempts "
+            "of a minute. Wait for what runs there, or set fewer execution.workers."
         )
     if isinstance(error, WorkerGroupError) and not _all_raised(error):
         most = task.config.execution.max_failures

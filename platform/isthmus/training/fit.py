@@ -15,10 +15,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from isthmus.core.digest import digest_file
+from isthmus.core.errors import ConfigError
 from isthmus.core.ports import EpochEvent, EpochListener
 from isthmus.training.card import WEIGHTS_FILE, EncoderCard, initial_model, make_card, write_encoder
 from isthmus.training.checkpoint import (
@@ -214,11 +216,21 @@ def _first_look(task: TrainTask, store: VolumeStore, digest: str) -> str | None:
     remove_leftovers(task.directory)
     found = find_checkpoint(task.directory, digest)
     path = task.directory / NORMALISER_FILE
-    if found is None or not path.exists():
+    if found is None or not _is_normaliser(path):
         config = task.config.volumes.normalisation
         modalities = task.config.fused_modalities
         fit_normaliser(store, task.normaliser_ids(), modalities, config).save(path)
     return None if found is None else found.name
+
+
+def _is_normaliser(path: Path) -> bool:
+    """Tell whether a normaliser is there and whole; fitting it again gives the same."""
+    try:
+        load_normaliser(path)
+    except ConfigError as error:
+        _log.warning("%s It is fitted again.", error)
+        return False
+    return True
 
 
 def _restore(training: _Training, checkpoint: Checkpoint) -> None:

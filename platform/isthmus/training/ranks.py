@@ -132,7 +132,10 @@ def join_ranks(config: ExecutionConfig) -> Ranks:
     """
     grouped = dist.is_available() and dist.is_initialized()
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
-    return Ranks(rank, world_size, choose_device(config.device))
+    device = choose_device(config.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where the workers' messages go
+    return Ranks(rank, world_size, device)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -56,7 +56,19 @@ class IngestReport:
 
 
 def refused_subjects(outcomes: Iterable[SubjectOutcome]) -> tuple[tuple[str, str], ...]:
-    """Who is refused, and why."""
+    """List who is refused, and why.
+
+    Parameters
+    ----------
+    outcomes : iterable of SubjectOutcome
+        One for each participant, in the order wanted.
+
+    Returns
+    -------
+    tuple of (str, str)
+        participant_id, and the reasons of all images that cannot be used, joined by spaces; in the
+        order of `outcomes`, without those who are accepted.
+    """
     return tuple(
         (outcome.participant_id, " ".join(v.reason for v in outcome.verdicts if v.reason))
         for outcome in outcomes
@@ -67,7 +79,24 @@ def refused_subjects(outcomes: Iterable[SubjectOutcome]) -> tuple[tuple[str, str
 def require_good(
     location: StoreLocation, refused: Sequence[tuple[str, str]], n_participants: int, strict: bool
 ) -> None:
-    """Fail when nobody is left, or anybody is lost in a strict run."""
+    """Fail when nobody is left, or anybody is lost in a strict run.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store, whose table of verdicts the message points at.
+    refused : sequence of (str, str)
+        participant_id and reasons, as from `refused_subjects`.
+    n_participants : int
+        Subjects listed, refused ones among them.
+    strict : bool
+        Let one refused subject fail the run.
+
+    Raises
+    ------
+    ImageError
+        If every subject is refused, or any is and `strict` is set; the message names up to 20.
+    """
     if not refused or (len(refused) < n_participants and not strict):
         return
     lines = [f"  {participant_id}: {reasons}" for participant_id, reasons in refused]

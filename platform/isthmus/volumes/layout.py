@@ -95,7 +95,23 @@ class StoreSettings:
 
 
 def read_settings(location: StoreLocation) -> StoreSettings | None:
-    """Read what a store was made with; None where there is no store."""
+    """Read what a store was made with.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+
+    Returns
+    -------
+    StoreSettings or None
+        As `write_settings` wrote them; None where there is no store.
+
+    Raises
+    ------
+    ConfigError
+        If another version of isthmus wrote the store, or ``store.json`` is no JSON.
+    """
     content = location.read_json(STORE_FILE)
     if content is None:
         return None
@@ -117,7 +133,22 @@ def read_settings(location: StoreLocation) -> StoreSettings | None:
 def write_settings(
     location: StoreLocation, settings: StoreSettings, mask_DHW: npt.NDArray[np.bool_] | None
 ) -> None:
-    """Begin a store: the mask first, so that settings are never there without it."""
+    """Begin a store: the mask first, so that settings are never there without it.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store to begin; what an ingest that was killed left of these is replaced.
+    settings : StoreSettings
+        What every image will be made to be.
+    mask_DHW : ndarray of bool, shape (D, H, W), or None
+        The cohort's mask on the store's grid, where one is declared.
+
+    Raises
+    ------
+    OSError
+        If the place cannot be written.
+    """
     if mask_DHW is not None:
         zarr.create_array(
             location.zarr(), name="mask", data=mask_DHW, chunks=mask_DHW.shape, overwrite=True
@@ -137,7 +168,25 @@ def write_settings(
 
 
 def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
-    """Read what the store's settings ask of an image."""
+    """Read what the store's settings ask of an image.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+    settings : StoreSettings
+        The store's, as from `read_settings`.
+
+    Returns
+    -------
+    Rules
+        With the mask on the store's grid, boolean of shape (D, H, W), where one is declared.
+
+    Raises
+    ------
+    zarr.errors.ArrayNotFoundError
+        If a mask is declared and its array is lost.
+    """
     declared = settings.declared
     mask_DHW = None
     if declared["mask"] is not None:
@@ -156,7 +205,26 @@ def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
 def require_rows(
     location: StoreLocation, partition: Partition, settings: StoreSettings, n_rows: int
 ) -> None:
-    """Make the partition's array, or lengthen it, so that it has at least this many rows."""
+    """Make the partition's array, or lengthen it, so that it has at least this many rows.
+
+    Rows that are there stay; new ones read as NaN. The array is never shortened.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+    partition : {"development", "lockbox"}
+        Which array.
+    settings : StoreSettings
+        The store's, for modalities, grid and the type in which volumes are stored.
+    n_rows : int
+        Rows wanted, at least 1.
+
+    Raises
+    ------
+    OSError
+        If the place cannot be written.
+    """
     path = f"{partition}/volumes"
     shape = (n_rows, len(settings.modalities), *settings.grid)
     if location.read_text(f"{path}/zarr.json") is None:
@@ -176,18 +244,75 @@ def require_rows(
 
 
 def open_volumes(location: StoreLocation, partition: Partition, writable: bool = False) -> Any:
-    """Open the partition's array NMDHW."""
+    """Open a partition's array of volumes.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+    partition : {"development", "lockbox"}
+        Which array.
+    writable : bool, default False
+        Let values be written, else only read.
+
+    Returns
+    -------
+    zarr.Array, float32 or float16, shape (N, M, D, H, W)
+        Image units, read in chunks when indexed; NaN in rows that nobody's volumes fill.
+
+    Raises
+    ------
+    zarr.errors.ArrayNotFoundError
+        If the partition has no array yet.
+    """
     place = location.zarr(read_only=not writable)
     return zarr.open_array(place, path=f"{partition}/volumes", mode="r+" if writable else "r")
 
 
 def record_name(partition: Partition, row: int) -> str:
-    """Where the record of a row lies; participants' labels never become file names."""
+    """Name the file of a row's record; participants' labels never become file names.
+
+    Parameters
+    ----------
+    partition : {"development", "lockbox"}
+        Which array.
+    row : int
+        Which row of it, from 0.
+
+    Returns
+    -------
+    str
+        From the store's folder, with ``/`` between the parts.
+
+    Examples
+    --------
+    >>> record_name("development", 42)
+    'development/records/000042.json'
+    """
     return f"{partition}/records/{row:06d}.json"
 
 
 def read_records(location: StoreLocation, partition: Partition) -> dict[int, dict[str, Any]]:
-    """Read the records of all finished subjects, by row."""
+    """Read the records of all finished subjects, by row.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+    partition : {"development", "lockbox"}
+        Which records.
+
+    Returns
+    -------
+    dict of int to dict
+        What `ingest_subject` recorded, by row of the partition's array; empty where nobody is
+        finished.
+
+    Raises
+    ------
+    ConfigError
+        If a record is no JSON.
+    """
     names = (name for name in location.names(f"{partition}/records") if name.endswith(".json"))
     return {
         int(name.removesuffix(".json")): location.read_json(f"{partition}/records/{name}")
@@ -196,6 +321,23 @@ def read_records(location: StoreLocation, partition: Partition) -> dict[int, dic
 
 
 def discard(location: StoreLocation, partition: Partition, row: int) -> None:
-    """Forget a subject: the record first, so that half of this is not taken for a subject."""
+    """Forget a subject: the record first, so that half of this is not taken for a subject.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+    partition : {"development", "lockbox"}
+        Which array.
+    row : int
+        Which row of it, from 0; its values become NaN, its record need not be there.
+
+    Raises
+    ------
+    zarr.errors.ArrayNotFoundError
+        If the partition has no array.
+    IndexError
+        If the array has no such row.
+    """
     location.remove(record_name(partition, row))
     open_volumes(location, partition, writable=True)[row] = np.nan

@@ -90,6 +90,8 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
 
     Raises
     ------
+    ConfigError
+        If the store's settings are no longer those of the task.
     ResourceError
         If the store cannot be written.
     """
@@ -182,7 +184,24 @@ def _recorded_verdict(
 
 
 def file_stamp(path: Path | None) -> dict[str, Any] | None:
-    """Say what identifies a file's state without reading it; None where there is none."""
+    """Say what identifies a file's state without reading it.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; None where none is named.
+
+    Returns
+    -------
+    dict or None
+        ``path``, ``size`` in bytes, ``inode``, and in nanoseconds since 1970 ``mtime_ns``,
+        ``ctime_ns`` and ``seen_ns``, the time of this look; None where there is no such file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be looked at, or goes while it is.
+    """
     if path is None or not path.is_file():
         return None
     status = path.stat()

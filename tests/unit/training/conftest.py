@@ -1,17 +1,14 @@
 """A small cohort, ingested once, and tasks on it."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_cohort import make_task as task_on
+from small_cohort import write_cohort
 
 from isthmus.config.load import Experiment
 from isthmus.training.task import TrainTask
-
-sys.path.append(str(Path(__file__).parents[2]))
-from small_cohort import make_task as task_on
-from small_cohort import write_cohort
 
 MakeTask = Callable[..., TrainTask]
 

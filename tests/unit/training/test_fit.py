@@ -109,6 +109,21 @@ def test_damaged_weights_are_written_again(make_task: MakeTask) -> None:
     assert weights.read_bytes() == whole
 
 
+def test_a_damaged_normaliser_is_fitted_again(
+    make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task()
+    fitted = fit(task)
+    normaliser = task.directory / "normaliser.npz"
+    whole = load_normaliser(normaliser).digest
+    normaliser.write_bytes(b"damaged")
+    (task.directory / "fitted.json").unlink()
+    with caplog.at_level(logging.WARNING, "isthmus.training"):
+        assert fit(task).weights_digest == fitted.weights_digest
+    assert "It is fitted again" in caplog.text
+    assert load_normaliser(normaliser).digest == whole
+
+
 def test_best_epoch_is_that_of_the_lowest_monitored_loss(make_task: MakeTask) -> None:
     task = make_task("training.learning_rate=0.05", "training.epochs=8", WATCH)
     fitted = fit(task)
@@ -204,6 +219,13 @@ def test_a_rate_that_explodes_stops_and_names_the_subjects(make_task: MakeTask) 
     assert not (task.directory / "fitted.json").exists()
 
 
+def test_a_monitored_loss_that_is_no_number_stops(make_task: MakeTask) -> None:
+    one_step = ("training.global_batch_size=6", "model.norm=group", WATCH)
+    task = make_task("training.learning_rate=1e30", *one_step)
+    with pytest.raises(TrainingDiverged, match=r"monitored loss must be finite.*sub-06, sub-07"):
+        fit(task)
+
+
 def test_a_broken_gradient_stops_before_the_step(
     make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +245,20 @@ def test_a_broken_gradient_stops_before_the_step(
     state = torch.load(task.directory / "last.pt", weights_only=True)
     assert state["step"] == 1
     assert all(torch.isfinite(value).all() for value in calls[0].state_dict().values())
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(),
+    reason="needs a GPU: run on a machine with one, with a CUDA build of torch",
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_trains_on_a_gpu(make_task: MakeTask, precision: str) -> None:
+    task = make_task("execution.device=cuda", f"training.precision={precision}", WATCH)
+    fitted = fit(task)
+    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
+    alone = fit(make_task("execution.device=cpu", WATCH, directory="cpu"))
+    rel = 1e-3 if precision == "float32" else 0.05
+    assert fitted.history[0]["train_loss"] == pytest.approx(alone.history[0]["train_loss"], rel=rel)
 
 
 def test_float16_on_the_cpu_is_refused(make_task: MakeTask) -> None:

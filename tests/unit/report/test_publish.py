@@ -1,0 +1,90 @@
+"""What is published of a trial, and that nothing is published twice."""
+
+import json
+from pathlib import Path
+
+from isthmus.report.publish import TrackingPublisher, flat_params, run_name
+from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.run import run_trial
+
+
+class Notebook:
+    """A run store that keeps what it is told in memory."""
+
+    def __init__(self, name="", log=None):
+        self.run_id, self.log = name, [] if log is None else log
+
+    def open_run(self, experiment, name, key, tags):
+        self.log.append(("open", experiment, name, dict(tags)))
+        return Notebook("trial", self.log)
+
+    def child(self, name, tags):
+        self.log.append(("child", name))
+        return Notebook(name, self.log)
+
+    def log_params(self, params):
+        self.log.append(("params", self.run_id, dict(params)))
+
+    def log_metrics(self, metrics, step=None):
+        self.log.append(("metrics", self.run_id, step, dict(metrics)))
+
+    def log_artifact(self, path: Path, folder=""):
+        assert path.exists()
+        self.log.append(("artifact", self.run_id, path.name))
+
+    def set_tags(self, tags):
+        self.log.append(("tags", self.run_id, dict(tags)))
+
+    def finish(self, succeeded):
+        self.log.append(("finish", self.run_id, succeeded))
+
+    def of(self, kind, run_id=None):
+        return [e for e in self.log if e[0] == kind and (run_id is None or e[1] == run_id)]
+
+
+def publish(ran) -> Notebook:
+    for mark in ran.directory.glob("fold-*/published"):
+        mark.unlink()
+    notebook = Notebook()
+    publisher = TrackingPublisher(notebook)
+    for event in ran.events:
+        publisher(event)
+    return notebook
+
+
+def test_runs_metrics_and_artifacts(ran):
+    notebook = publish(ran)
+    assert [e[1] for e in notebook.of("child")] == ["fold 0", "fold 1"]
+    final = [e[3] for e in notebook.of("metrics", "fold 1") if e[2] is None]
+    assert final == [ran.result.folds[1].metrics]
+    artifacts = {e[2] for e in notebook.of("artifact", "fold 0")}
+    assert {"embeddings.parquet", "fidelity.tsv", "strata.json", "model.safetensors"} <= artifacts
+    (means,) = [e[3] for e in notebook.of("metrics", "trial")]
+    assert means["validation_mse"] == ran.result.summary["validation_mse"].mean
+    assert "validation_mse_se" in means
+    assert notebook.of("finish") == [
+        ("finish", "fold 0", True),
+        ("finish", "fold 1", True),
+        ("finish", "trial", True),
+    ]
+
+
+def test_a_fold_that_was_published_is_not_published_again(ran):
+    publish(ran)
+    notebook = Notebook()
+    run_trial(ran.experiment, InProcessLauncher(), TrackingPublisher(notebook))
+    assert not notebook.of("artifact", "fold 0")
+    assert len(notebook.of("metrics", "trial")) == 1
+
+
+def test_digests_are_tags_and_every_setting_a_param(ran):
+    notebook = publish(ran)
+    ((_, experiment, name, tags),) = notebook.of("open")
+    assert experiment == "small"
+    assert name == run_name(ran.experiment.config, ran.result.digest)
+    assert tags["isthmus.trial"] == ran.result.digest
+    assert tags["isthmus.split_digest"] == ran.result.identity["split"]
+    params = flat_params(ran.experiment.config)
+    assert params["model.kernel_size"] == 3
+    assert json.loads(params["cohort.modalities"]) == ["T1w", "FA"]
+    assert not any(key.startswith("execution") for key in params)
