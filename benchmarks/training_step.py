@@ -11,7 +11,6 @@ step that training takes, with dropout, loss, kernel penalty, backward pass and 
 import argparse
 import json
 import math
-import os
 import platform
 import resource
 import statistics
@@ -25,9 +24,11 @@ import torch
 from isthmus.config.load import resolve
 from isthmus.core.seeds import derive_seed
 from isthmus.model.families import build_model
+from isthmus.training.memory import keep_freed_memory
 from isthmus.training.order import Slicing
 from isthmus.training.ranks import Ranks
 from isthmus.training.step import StepPlan, make_learner, take_step
+from isthmus.trial.provenance import describe_machine
 
 PRESETS = ("released", "paper")
 BOTTLENECK_CHANNELS = 32  # of the published network: 4x4x3 positions, 1536 values
@@ -56,6 +57,7 @@ def measure(preset: str, grid: tuple[int, int, int], n_steps: int) -> dict[str, 
             "model": {"embedding_size": BOTTLENECK_CHANNELS * positions},
         }
     )
+    keep_freed_memory()
     before = _peak_mib()
     draw = torch.Generator().manual_seed(derive_seed(0, "benchmark"))
     model = build_model(config.model, config.fused_modalities, grid, draw)
@@ -101,7 +103,7 @@ def _table(measured: dict[str, dict[str, float]], arguments: argparse.Namespace)
     lines = [
         f"Grid {grid}, 2 modalities, batch 1, float32, median of {arguments.steps} steps after a "
         "first one.",
-        f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{describe_machine()}, {torch.get_num_threads()} threads, "
         f"Python {platform.python_version()}, torch {torch.__version__}.",
         "",
         "| preset | parameters | s a step | processor s a step | first step | peak memory (MiB) "
@@ -118,16 +120,6 @@ def _table(measured: dict[str, dict[str, float]], arguments: argparse.Namespace)
     lines += ["", f"paper / released: {ratios[0]:.2f} in time, {ratios[1]:.2f} in peak memory."]
     lines += ["Processor time counts all threads; on a busy machine it is the steadier number."]
     return lines
-
-
-def _processor() -> str:
-    """Name the processor as the system does."""
-    described = Path("/proc/cpuinfo")
-    if described.exists():
-        for line in described.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from isthmus.config.experiment import ExecutionConfig
 from isthmus.core.errors import ResourceError
+from isthmus.training.memory import keep_freed_memory
 
 T = TypeVar("T")
 
@@ -185,6 +186,7 @@ def compute_settings(config: ExecutionConfig, ranks: Ranks) -> Iterator[None]:
     ------
     None
     """
+    keep_freed_memory()
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(config.threads_per_worker or max(1, (cores or 1) // ranks.world_size))

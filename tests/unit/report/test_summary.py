@@ -33,9 +33,8 @@ def test_fidelity_has_a_row_for_each_modality_and_one_for_all(ran):
 
 def test_controls_are_put_in_relation_to_the_model(ran):
     result = with_metrics(ran.result, validation_mse=0.02, mean_image_mse=0.05)
-    rows = dict(
-        (row[0], row[2]) for row in tables(result)["Controls, same held-out subjects and mask"].rows
-    )
+    table = tables(result)["Controls, same held-out subjects and mask"]
+    rows = {row[0]: row[2] for row in table.rows}
     assert rows["model"] == "1.00"
     assert rows["mean training image"] == "2.50"
 
