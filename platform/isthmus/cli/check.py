@@ -35,7 +35,7 @@ def check(
         print_json([{"file": str(f), **p.to_json()} for f, p in zip(files, previews, strict=True)])
         return
     for file, seen in zip(files, previews, strict=True):
-        out.print(f"[bold]{file}[/]  digest {seen.digest}", highlight=False, soft_wrap=True)
+        out.print(f"[bold]{file}[/]  digest {seen.digest}")
         print_table(facts_table(seen.facts))
         for note in seen.notes:
-            out.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"note: {note}", markup=False)

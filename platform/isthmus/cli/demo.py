@@ -33,7 +33,7 @@ def demo(
 ) -> None:
     """Invent a cohort, ingest it and run a cross-validated trial with Ray and MLflow."""
     cohort, experiment_file = output / "phantom", output / "experiment.yaml"
-    err.print(f"phantom cohort of {subjects} participants in {cohort}", highlight=False)
+    err.print(f"phantom cohort of {subjects} participants in {cohort}")
     make_phantom(cohort, PhantomConfig(n_subjects=subjects, seed=seed))
     write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
     overrides = ["name=demo", f"seed={seed}", f"execution.workers={workers}"]

@@ -95,16 +95,15 @@ def show_ingested(report: IngestReport, as_json: bool) -> None:
     out.print(
         f"{report.n_accepted} of {report.n_participants} participants accepted, "
         f"{report.n_lockbox} of them in the lockbox; {report.n_read} images read{again}.",
-        highlight=False,
     )
     grid = "x".join(str(edge) for edge in report.grid)
-    out.print(f"grid       {grid}, from {report.reference}", soft_wrap=True, highlight=False)
+    out.print(f"grid       {grid}, from {report.reference}")
     for participant_id, reason in report.refused[:MAX_REFUSED_SHOWN]:
-        out.print(f"refused    {participant_id}: {reason}", soft_wrap=True, markup=False)
+        out.print(f"refused    {participant_id}: {reason}", markup=False)
     if len(report.refused) > MAX_REFUSED_SHOWN:
         out.print(f"refused    ... {len(report.refused) - MAX_REFUSED_SHOWN} more")
-    out.print(f"verdicts   {report.store_url}/verdicts.tsv", soft_wrap=True, highlight=False)
-    out.print("next       isthmus train, with the same experiment file", highlight=False)
+    out.print(f"verdicts   {report.store_url}/verdicts.tsv")
+    out.print("next       isthmus train, with the same experiment file")
 
 
 def _as_json(report: IngestReport) -> dict[str, Any]:

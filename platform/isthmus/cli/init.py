@@ -41,8 +41,8 @@ def init(
         print_json({"file": str(output), "notes": list(proposal.notes), "facts": proposal.facts})
         return
     for note in proposal.notes:
-        err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"wrote  {output}", highlight=False, soft_wrap=True)
-    out.print(f"next   isthmus check {output}", highlight=False, soft_wrap=True)
-    out.print(f"       isthmus ingest {output}", highlight=False, soft_wrap=True)
-    out.print(f"       isthmus train {output}", highlight=False, soft_wrap=True)
+        err.print(f"note: {note}", markup=False)
+    out.print(f"wrote  {output}")
+    out.print(f"next   isthmus check {output}")
+    out.print(f"       isthmus ingest {output}")
+    out.print(f"       isthmus train {output}")

@@ -138,4 +138,4 @@ class TrialProgress:
 
     def _say(self, number: int, what: str) -> None:
         """Print a line above the bars."""
-        self._console.print(f"fold {number}: {what}", markup=False, highlight=False)
+        self._console.print(f"fold {number}: {what}", markup=False)

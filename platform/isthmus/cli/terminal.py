@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import os
 import traceback as stack
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table as RichTable
 
 from isthmus.core.errors import IsthmusError
@@ -18,8 +18,19 @@ from isthmus.report.summary import Table
 
 P = ParamSpec("P")
 
-out = Console()
-err = Console(stderr=True)
+PIPE_COLUMNS = 140
+
+
+def _console(stderr: bool) -> Console:
+    """Open a console; where nobody looks at a width, tables still get room."""
+    opened = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    if not opened.is_terminal and "COLUMNS" not in os.environ:
+        opened.width = PIPE_COLUMNS
+    return opened
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT", help="An experiment.yaml, as `isthmus init` writes.")
@@ -128,12 +139,20 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
 
 
+class _Notices(logging.Handler):
+    """Prints isthmus's own log lines as plain notices."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line, above any progress bar."""
+        err.print(record.getMessage(), markup=False)
+
+
 class quiet_logging:  # noqa: N801 - used as a verb
     """Show isthmus's own notices on stderr while a command runs, and nobody else's chatter."""
 
     def __enter__(self) -> None:
         """Attach the handler."""
-        self._handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+        self._handler = _Notices()
         logger = logging.getLogger("isthmus")
         logger.setLevel(logging.INFO)
         logger.addHandler(self._handler)
@@ -150,11 +169,11 @@ def _say_error(error: Exception, as_json: bool, traceback: bool, a_bug: bool = F
     kind = type(error).__name__
     if a_bug:
         err.print(f"[bold red]This is a bug in isthmus[/] ({kind}):", end=" ")
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        err.print(str(error), markup=False)
         if not traceback:
             err.print("Run again with --traceback and report what it prints.")
     else:
         err.print("[bold red]error:[/]", end=" ")
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        err.print(str(error), markup=False)
     if as_json:
         print_json({"error": kind, "message": str(error)})

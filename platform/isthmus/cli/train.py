@@ -129,10 +129,10 @@ def show_trained(trained: Trained, as_json: bool) -> None:
     for table in summary_tables(trained.result):
         print_table(table)
     pictures = trained.directory / "fold-0" / "reconstructions"
-    out.print(f"results       {trained.directory}", soft_wrap=True, highlight=False)
-    out.print(f"pictures      {pictures}", soft_wrap=True, highlight=False)
+    out.print(f"results       {trained.directory}")
+    out.print(f"pictures      {pictures}")
     uri = json.dumps(trained.tracking_uri)
-    out.print(f"compare runs  mlflow ui --backend-store-uri {uri}", soft_wrap=True, highlight=False)
+    out.print(f"compare runs  mlflow ui --backend-store-uri {uri}")
 
 
 def _launcher(experiment: Experiment, open_things: ExitStack) -> Launcher:
