@@ -79,7 +79,8 @@ class TrialProgress:
             case FoldFinished(result, _, reused):
                 mse = result.metrics.get("validation_mse")
                 done = "finished by an earlier run" if reused else "finished"
-                self._end_fold(result.number, f"{done}, held-out MSE {mse:.5g}")
+                label = " [LEAKY normalisation]" if result.leaky else ""
+                self._end_fold(result.number, f"{done}, held-out MSE {mse:.5g}{label}")
             case FoldFailed(failure):
                 self._end_fold(failure.number, f"FAILED ({failure.kind}): {failure.message}")
             case _:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from isthmus.core.errors import IsthmusError
 from isthmus.report.summary import Table
@@ -78,6 +79,15 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from None
         except typer.Exit:
             raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            refused = IsthmusError(
+                f"{where}the system refused ({error.strerror or error}). Check that the path "
+                "exists, may be read and written, and has room; execution.output and "
+                "execution.store say where things go."
+            )
+            _say_error(refused, as_json, bool(kwargs.get("traceback", False)))
+            raise typer.Exit(IsthmusError.exit_code) from None
         except Exception as error:
             _say_error(error, as_json, bool(kwargs.get("traceback", False)), a_bug=True)
             raise typer.Exit(1) from None
@@ -118,13 +128,17 @@ def print_table(table: Table) -> None:
     table : Table
         Title, columns, rows and a note.
     """
+    # as Text: what stands in brackets in a user's label is no markup
     drawn = RichTable(
-        title=table.title, title_justify="left", caption=table.note, caption_justify="left"
+        title=Text(table.title),
+        title_justify="left",
+        caption=Text(table.note),
+        caption_justify="left",
     )
     for i, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        drawn.add_column(Text(column), justify="left" if i == 0 else "right", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))
     out.print(drawn)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.progress import TrialProgress
 from isthmus.cli.terminal import (
@@ -99,6 +100,7 @@ def run_and_publish(experiment: Experiment) -> Trained:
             directory = event.directory
 
     with ExitStack() as open_things:
+        open_things.callback(publisher.close)
         launcher = _launcher(experiment, open_things)
         progress = open_things.enter_context(TrialProgress(err))
         result = run_trial(experiment, launcher, tell_all(progress, publisher, remember))
@@ -122,23 +124,25 @@ def show_trained(trained: Trained, as_json: bool) -> None:
                 **content,
                 "directory": str(trained.directory),
                 "mlflow_run_id": trained.run_id,
-                "tracking_uri": trained.tracking_uri,
+                "tracking_uri": shown(trained.tracking_uri),
             }
         )
         return
     for table in summary_tables(trained.result):
         print_table(table)
-    pictures = trained.directory / "fold-0" / "reconstructions"
-    out.print(f"results       {trained.directory}")
-    out.print(f"pictures      {pictures}")
-    uri = json.dumps(trained.tracking_uri)
-    out.print(f"compare runs  mlflow ui --backend-store-uri {uri}")
+    out.print(f"results       {trained.directory}", markup=False)
+    for fold in trained.result.folds[:1]:
+        pictures = trained.directory / f"fold-{fold.number}" / "reconstructions"
+        out.print(f"pictures      {pictures}", markup=False)
+    uri = shown(trained.tracking_uri)
+    view = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {json.dumps(uri)}"
+    out.print(f"compare runs  {view}", markup=False)
 
 
 def _launcher(experiment: Experiment, open_things: ExitStack) -> Launcher:
-    """One worker trains in this process, several on Ray."""
+    """One worker trains in this process; several, or one on a cluster, on Ray."""
     execution = experiment.config.execution
-    if execution.workers == 1:
+    if execution.workers == 1 and execution.address is None:
         return InProcessLauncher()
     from isthmus.backends.ray_session import ray_session  # noqa: PLC0415
     from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415

@@ -1,13 +1,13 @@
 """Looking at a cohort's folder and proposing its settings, with what was left out and why."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.image_layout import ImageLayout, LeftOut, find_layout
 from isthmus.cohort.tables import as_frame, read_table
 from isthmus.core.errors import CohortError
@@ -168,17 +168,17 @@ def _image_notes(layout: ImageLayout, table: pd.DataFrame, n_complete: int) -> l
         lacking = sorted(set(table.index) - frozenset.intersection(*layout.modalities.values()))
         notes.append(
             f"{len(lacking)} of {len(table)} participants lack an image and will be left out: "
-            f"{_some(lacking)}."
+            f"{a_few(lacking)}."
         )
     if layout.elsewhere:
         notes.append(
             f"{len(layout.elsewhere)} images of participants do not fit the pattern "
-            f"{layout.pattern}: {_some(layout.elsewhere)}. A manifest can name them."
+            f"{layout.pattern}: {a_few(layout.elsewhere)}. A manifest can name them."
         )
     if layout.strangers:
         notes.append(
             f"{len(layout.strangers)} images belong to nobody in participants.tsv: "
-            f"{_some(layout.strangers)}."
+            f"{a_few(layout.strangers)}."
         )
     return notes
 
@@ -234,8 +234,3 @@ def _phenotypes(table: pd.DataFrame, taken: set[str | None]) -> tuple[tuple[str,
     if not kept:
         notes.append("No numeric column looks like a phenotype: strata cannot be tested.")
     return tuple(kept), notes
-
-
-def _some(items: Sequence[str]) -> str:
-    """Name a few of many."""
-    return ", ".join(items[:3]) + (" ..." if len(items) > 3 else "")

@@ -30,7 +30,7 @@ def draw_lockbox(
     share : float
         Share in [0, 0.5] of the families to set aside; at least one when above 0.
     stratify_by : sequence of str
-        Columns over whose values the draw is spread.
+        Columns over whose values the draw is spread, beside that of the site.
     seed : int
         The experiment's seed.
     already : sequence of str
@@ -75,7 +75,8 @@ def draw_lockbox(
     if n_missing > 0 and len(new) and not (already and not known):
         pool = people.select(list(new.index))
         share_of_pool = min(1.0, n_missing / new.nunique())
-        sealed |= set(draw_families(pool, share_of_pool, stratify_by, generator(seed, "lockbox")))
+        columns = stratifiers(people, stratify_by)
+        sealed |= set(draw_families(pool, share_of_pool, columns, generator(seed, "lockbox")))
     n_left = families[~families.index.isin(sealed)].nunique()
     if sealed and n_left < 2:
         raise CohortError(
@@ -117,6 +118,25 @@ def draw_families(
     steps = (np.arange(n_drawn) + stream.uniform()) * len(ranked) / n_drawn
     drawn = {ranked[int(step)] for step in steps}
     return tuple(label for label in people.ids if families[label] in drawn)
+
+
+def stratifiers(participants: Participants, stratify_by: Sequence[str]) -> list[str]:
+    """Name the columns to spread a draw over: those asked for, then the site.
+
+    Parameters
+    ----------
+    participants : Participants
+        Whose site column, where one is declared, is added.
+    stratify_by : sequence of str
+        Columns asked for; where the site is among them it keeps its place.
+
+    Returns
+    -------
+    list of str
+        Each column once.
+    """
+    site = [participants.site] if participants.site is not None else []
+    return list(dict.fromkeys([*stratify_by, *site]))
 
 
 def strata_of(people: Participants, columns: Sequence[str]) -> list[str]:

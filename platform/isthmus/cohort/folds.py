@@ -1,12 +1,13 @@
 """What a split is, and what makes one unusable: leaks, strangers and absentees."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.participants import Participants
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError, LeakageError
@@ -98,7 +99,7 @@ def check_split(split: Split, participants: Participants) -> None:
     if missing and len(split.folds) != 1:
         raise ConfigError(
             f"A split must hold each participant out once, but {len(missing)} are in no fold's "
-            f"validation: {_some(missing)}. Add them to one."
+            f"validation: {a_few(missing)}. Add them to one."
         )
 
 
@@ -118,13 +119,13 @@ def _check_fold(fold: Fold, families: "pd.Series[Any]") -> None:
     if unknown:
         raise ConfigError(
             f"A split must name participants that are there for development, but {where} names "
-            f"{_some(unknown)}. They are not in the participants table, had a bad image, or are "
+            f"{a_few(unknown)}. They are not in the participants table, had a bad image, or are "
             "in the lockbox."
         )
     missing = sorted(set(families.index) - set(part_of))
     if missing:
         raise ConfigError(
-            f"A split must place every participant, but {where} leaves out {_some(missing)}."
+            f"A split must place every participant, but {where} leaves out {a_few(missing)}."
         )
     for part in ("train", "validation"):
         if not fold.parts[part]:
@@ -140,9 +141,3 @@ def _check_fold(fold: Fold, families: "pd.Series[Any]") -> None:
                 f"{' and '.join(parts)} of {where} ({', '.join(sorted(relatives))}). Move its "
                 "members into one part."
             )
-
-
-def _some(ids: Sequence[str]) -> str:
-    """Name a few of many."""
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return ", ".join(ids[:5]) + more

@@ -30,10 +30,14 @@ class Participants:
     site : str or None
         Column of the acquisition site.
     digest : str
-        Identifies the content, whatever the order of rows and columns; computed when not given.
+        Identifies the participants and what of their columns can change a result (`declared`),
+        whatever the order of rows and columns; computed when not given.
     levels : Mapping of str to tuple of str
         Sorted values of each text column over the whole cohort, so that a selection is coded as
         the cohort is; computed when not given.
+    declared : tuple of str or None
+        Columns that the experiment names, which alone enter the digest: another column added to
+        the table, or changed in it, leaves a trial what it is. None: every column enters.
     """
 
     table: pd.DataFrame
@@ -41,13 +45,15 @@ class Participants:
     site: str | None = None
     digest: str = ""
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    declared: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Fill in what follows from the table."""
         if not self.levels:
             object.__setattr__(self, "levels", _levels(self.table))
         if not self.digest:
-            object.__setattr__(self, "digest", _digest(self.table, self.group_by, self.site))
+            counted = self.table if self.declared is None else self.table[list(self.declared)]
+            object.__setattr__(self, "digest", _digest(counted, self.group_by, self.site))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -89,7 +95,13 @@ class Participants:
         repeated = sorted(label for label, times in Counter(ids).items() if times > 1)
         if repeated:
             raise CohortError(f"A selection must name a participant once, but repeats {repeated}.")
-        return Participants(self.table.loc[list(ids)], self.group_by, self.site, levels=self.levels)
+        return Participants(
+            self.table.loc[list(ids)],
+            self.group_by,
+            self.site,
+            levels=self.levels,
+            declared=self.declared,
+        )
 
     def numeric(
         self, columns: Sequence[str], ids: Sequence[str] | None = None
@@ -227,7 +239,8 @@ def load_participants(experiment: Experiment) -> Participants:
     Returns
     -------
     Participants
-        In the order of the table.
+        In the order of the table, with all its columns; those that a setting names enter the
+        digest.
 
     Raises
     ------
@@ -254,7 +267,12 @@ def load_participants(experiment: Experiment) -> Participants:
     for setting, columns in declared.items():
         table.require(columns, asked_by=setting)
     labels = [name for name in (cohort.group_by, cohort.site) if name is not None]
-    participants = Participants(as_frame(table, keep_text=labels), cohort.group_by, cohort.site)
+    participants = Participants(
+        as_frame(table, keep_text=labels),
+        cohort.group_by,
+        cohort.site,
+        declared=tuple(sorted({name for columns in declared.values() for name in columns})),
+    )
     # A column that is no number must be found now, not after the training.
     for setting in ("cohort.phenotypes", "controls.probe_targets"):
         try:

@@ -23,7 +23,7 @@ from isthmus.cohort.phantom_anatomy import (
 from isthmus.cohort.phantom_people import FACTORS, LATENTS, People, draw_people, draw_phenotypes
 from isthmus.cohort.phantom_settings import PhantomConfig
 from isthmus.core.errors import CohortError
-from isthmus.core.files import write_atomically, write_json, write_text
+from isthmus.core.files import write_bytes, write_json, write_text
 from isthmus.core.seeds import generator
 
 __all__ = ["PhantomConfig", "make_phantom"]
@@ -160,7 +160,7 @@ def _write_image(
     plain.write(bytes(352 - plain.tell()))
     plain.write(stored.tobytes(order="F"))
     packed = gzip.compress(plain.getvalue(), compresslevel=4, mtime=0)
-    write_atomically(path, lambda file: _discard(file.write(packed)))
+    write_bytes(path, packed)
 
 
 def _write_participants(path: Path, config: PhantomConfig, people: People) -> None:
@@ -194,7 +194,3 @@ def _write_table(path: Path, columns: dict[str, list[str]]) -> None:
     rows = zip(*columns.values(), strict=True)
     lines = ["\t".join(columns), *("\t".join(row) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
-
-
-def _discard(_: int) -> None:
-    """Turn a byte count into None."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from isthmus.cohort.family_draws import draw_families, draw_lockbox, strata_of
+from isthmus.cohort.family_draws import draw_families, draw_lockbox, strata_of, stratifiers
 from isthmus.cohort.folds import Fold, Split, check_split
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.split_files import load_split, save_split
@@ -48,9 +48,9 @@ def draw_split(
     monitor_share : float
         Share in [0, 0.5] of each training fold's families to set aside for early stopping.
     stratify_by : sequence of str
-        Columns whose joint distribution the folds should share; numbers of many values are cut
-        at terciles. From the last on, columns are given up while no combination of values has
-        a participant for each fold; `Split.method` names those kept.
+        Columns whose joint distribution the folds should share, and after them the site's column;
+        numbers of many values are cut at terciles. From the last on, columns are given up while
+        no combination of values has a participant for each fold; `Split.method` names those kept.
     seed : int
         The same seed and participants give the same folds, whatever the order of the table.
 
@@ -73,7 +73,7 @@ def draw_split(
             f"most the number of families, but {len(people.ids)} participants are {n_families} "
             "families. Set fewer folds."
         )
-    kept = list(stratify_by)
+    kept = stratifiers(people, stratify_by)
     while (held_out := _held_out_by(people, kept, config.n_folds, seed)) is None:
         kept.pop()
     ids = np.array(people.ids, dtype=object)
@@ -104,7 +104,7 @@ def draw_hold_out(
     monitor_share : float
         Share in [0, 0.5] of the other families to set aside for early stopping.
     stratify_by : sequence of str
-        Columns over whose values the draw is spread.
+        Columns over whose values the draw is spread, beside that of the site.
     seed : int
         The same seed and participants give the same hold-out.
 
@@ -119,9 +119,10 @@ def draw_hold_out(
         If nobody would be left to train on.
     """
     people = participants.select(sorted(participants.ids))
-    drawn = draw_families(people, share, stratify_by, generator(seed, "hold_out"))
-    fold = _fold(0, people, set(drawn), monitor_share, stratify_by, seed)
-    split = Split((fold,), seed, f"hold_out({', '.join(stratify_by)})")
+    columns = stratifiers(people, stratify_by)
+    drawn = draw_families(people, share, columns, generator(seed, "hold_out"))
+    fold = _fold(0, people, set(drawn), monitor_share, columns, seed)
+    split = Split((fold,), seed, f"hold_out({', '.join(columns)})")
     check_split(split, participants)
     return split
 
@@ -144,8 +145,8 @@ def _fold(
     if not train:
         raise CohortError(
             f"Fold {number} must leave a family to train on, but {len(people.ids)} participants "
-            f"are {people.families.nunique()} families. Set fewer folds or a smaller "
-            "training.early_stopping.monitor_share."
+            f"are {people.families.nunique()} families. Set fewer folds, or a smaller "
+            "cross_validation.hold_out_share or training.early_stopping.monitor_share."
         )
     return Fold(number, train, monitor, tuple(sorted(validation)))
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from isthmus.core.errors import CohortError
 
 MISSING = frozenset({"n/a", "N/A", "NA", "NaN", "nan", ""})
 """What stands for a missing value: BIDS wants ``n/a``, spreadsheets write the others."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,15 @@ def as_frame(table: TextTable, keep_text: Sequence[str] = ()) -> pd.DataFrame:
     Raises
     ------
     CohortError
-        If there is no such column, or a participant has no label or is listed twice.
+        If there is no such column, or a participant has no label, one that cannot be part of a
+        file's name, or is listed twice.
+
+    Notes
+    -----
+    A number is of ASCII digits with an optional sign, point and exponent: ``-1.5``, ``.5``,
+    ``3e-2``. What Python reads beyond that (``1_0``, ``inf``, ``infinity``, digits of other
+    scripts) makes its column text, as any other word does. `MISSING` lists what is a missing
+    value, ``nan`` among it.
     """
     table.require(["participant_id"])
     ids = table.column("participant_id")
@@ -153,6 +165,12 @@ def as_frame(table: TextTable, keep_text: Sequence[str] = ()) -> pd.DataFrame:
     for label, line in zip(ids, table.lines, strict=True):
         if label in MISSING:
             raise CohortError(f"{table.path}: line {line} must give a participant_id.")
+        if not _names_a_file(label):
+            raise CohortError(
+                f"{table.path}: line {line}: a participant_id becomes part of file names, so it "
+                "must have no '/', '\\' or control character, begin with no dot and be at most "
+                f"{_LONGEST_LABEL} characters long, got {label!r:.120}. Rename the participant."
+            )
         lines[label].append(line)
     twice = {label: where for label, where in lines.items() if len(where) > 1}
     if twice:
@@ -170,16 +188,22 @@ def as_frame(table: TextTable, keep_text: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(ids, name="participant_id", dtype=object))
 
 
+def _names_a_file(label: str) -> bool:
+    """Tell a label that stays one visible name in a folder."""
+    return (
+        not label.startswith(".")
+        and len(label) <= _LONGEST_LABEL
+        and all(character not in "/\\" and character.isprintable() for character in label)
+    )
+
+
 def _typed(cells: Sequence[str], keep_text: bool) -> npt.NDArray[Any]:
     """Numbers where every given cell is a finite number, else text; NaN where missing."""
     present = [cell for cell in cells if cell not in MISSING]
-    if not keep_text:
-        try:
-            numbers = [float(cell) for cell in present]
-        except ValueError:
-            numbers = [np.inf]
-        if np.isfinite(numbers).all():
-            return np.array([np.nan if c in MISSING else float(c) for c in cells])
+    if not keep_text and all(_NUMBER.fullmatch(cell) for cell in present):
+        numbers = np.array([np.nan if cell in MISSING else float(cell) for cell in cells])
+        if not np.isinf(numbers).any():
+            return numbers
     return np.array([np.nan if cell in MISSING else cell for cell in cells], dtype=object)
 
 

@@ -1,6 +1,7 @@
 """The whole experiment: what is studied, and apart from it how the running is organised."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +13,15 @@ from isthmus.core.digest import digest_of
 
 Edge = Annotated[int, Field(ge=4, le=1024)]
 Millimetres = Annotated[float, Field(gt=0.0, le=100.0)]
+_FOLDER_NAME = re.compile(r"[\w-][\w .-]*")
+
+
+def _each_once(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a list that names a column twice."""
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise ValueError(f"each column must be named once, got {repeated} more than once")
+    return columns
 
 
 class CohortConfig(Settings):
@@ -47,9 +57,13 @@ class CohortConfig(Settings):
     group_by: str | None = Field(
         None, description="Column of the family; its members are never separated."
     )
-    site: str | None = Field(None, description="Column of the acquisition site.")
+    site: str | None = Field(
+        None,
+        description="Column of the acquisition site; folds and lockbox are stratified by it too, "
+        "after the columns of `cohort.stratify_by`.",
+    )
     stratify_by: tuple[str, ...] = Field(
-        (), description="Columns whose distribution the folds should share."
+        (), description="Columns whose distribution folds and lockbox should share."
     )
     lockbox_share: float = Field(
         0.15,
@@ -65,6 +79,12 @@ class CohortConfig(Settings):
         if len(set(value)) != len(value):
             raise ValueError(f"each modality must be named once, got {list(value)}")
         return value
+
+    @field_validator("phenotypes", "confounds", "stratify_by")
+    @classmethod
+    def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse repeated columns."""
+        return _each_once(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> "CohortConfig":
@@ -117,7 +137,11 @@ class VolumesConfig(Settings):
         1.0, ge=0.0, le=1.0, description="Least share of finite voxels; the others become 0."
     )
     min_mask_coverage: float = Field(
-        0.5, ge=0.0, le=1.0, description="Least share of the mask with non-zero values."
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Least share of `cohort.mask` with non-zero values; without that mask it is "
+        "not asked.",
     )
     normalisation: NormalisationConfig = Field(
         NormalisationConfig(), description="Intensity normalisation."
@@ -132,12 +156,31 @@ class VolumesConfig(Settings):
 
 
 class CrossValidationConfig(Settings):
-    """Folds over families."""
+    """Folds over families, identified by the split that comes of them."""
 
-    n_folds: int = Field(10, ge=2, le=50, description="Parts; each is held out once.")
-    split_file: str | None = Field(
-        None, description="A split written by hand or by an earlier run, used as it is."
+    method: Literal["k_fold", "hold_out"] = Field(
+        "k_fold", description="Hold out each part once, or one share of the families."
     )
+    n_folds: int = Field(10, ge=2, le=50, description="Parts of `k_fold`; each is held out once.")
+    hold_out_share: float = Field(
+        0.2, gt=0.0, lt=1.0, description="Share of the families that `hold_out` holds out."
+    )
+    split_file: str | None = Field(
+        None,
+        description="A split written by hand or by an earlier run, used as it is: the file "
+        "decides the folds, and the other settings of this group are not asked.",
+    )
+
+    @model_validator(mode="after")
+    def _used(self) -> "CrossValidationConfig":
+        """Refuse a share that folds would silently ignore."""
+        default = type(self).model_fields["hold_out_share"].default
+        if self.method != "hold_out" and self.hold_out_share != default:
+            raise ValueError(
+                f"cross_validation.hold_out_share is for hold_out and {self.method} would ignore "
+                "it; set cross_validation.method: hold_out or leave it out"
+            )
+        return self
 
 
 class ControlsConfig(Settings):
@@ -151,6 +194,12 @@ class ControlsConfig(Settings):
         description="Where grey and white matter come from for the CNR: a k-means split of each "
         "subject's T1w, or no CNR.",
     )
+
+    @field_validator("probe_targets")
+    @classmethod
+    def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse repeated columns."""
+        return _each_once(value)
 
 
 class ExecutionConfig(Settings):
@@ -192,7 +241,11 @@ class ExperimentConfig(Settings):
         None, description="Named settings to start from: paper, released or smoke."
     )
     name: str = Field(
-        "isthmus", min_length=1, max_length=80, description="What people call the experiment."
+        "isthmus",
+        min_length=1,
+        max_length=80,
+        description="What people call the experiment; trials' folders begin with it, so it is of "
+        "letters, digits, spaces and `._-`, and begins with no dot or space.",
     )
     seed: int = Field(0, ge=0, description="The root of every random stream.")
     cohort: CohortConfig = Field(description="Participants and images.")
@@ -207,6 +260,40 @@ class ExperimentConfig(Settings):
         StratificationConfig(), description="Strata and phenotypes."
     )
     execution: ExecutionConfig = Field(ExecutionConfig(), description="How it is run.")
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        """Refuse what would make another folder, or a hidden one."""
+        if value and not _FOLDER_NAME.fullmatch(value):
+            raise ValueError(
+                "must be of letters, digits, spaces and '._-' and begin with no dot or space, for "
+                f"it names folders; got {value!r}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _loss_bounded(self) -> "ExperimentConfig":
+        """Refuse a cross-entropy against values outside [0, 1]: it has no lowest value."""
+        clipped = self.volumes.normalisation.clip
+        if self.training.loss.kind == "bce" and not clipped:
+            raise ValueError(
+                "training.loss.kind: bce needs images within [0, 1], so volumes.normalisation.clip "
+                "must be true, got false; set it, or another loss"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mask_covered(self) -> "ExperimentConfig":
+        """Refuse a coverage of a mask that is not there."""
+        coverage = self.volumes.min_mask_coverage
+        default = type(self.volumes).model_fields["min_mask_coverage"].default
+        if self.cohort.mask is None and coverage != default:
+            raise ValueError(
+                "volumes.min_mask_coverage is for cohort.mask and would be ignored without one; "
+                f"set cohort.mask or leave it out, got {coverage}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _modalities_known(self) -> "ExperimentConfig":
@@ -228,12 +315,24 @@ class ExperimentConfig(Settings):
     def digest(self) -> str:
         """Digest of all that can change a result.
 
-        The preset's name, the experiment's name, `cohort.root`, `cross_validation.split_file` and
-        `execution` are left out: they say where a setting came from, what people call it, where
-        files lie and how it is run. What a split file holds is identified by the split's digest.
+        The preset's name, the experiment's name, `cohort.root` and `execution` are left out: they
+        say where a setting came from, what people call it, where files lie and how it is run.
+        `cross_validation` is left out because the folds that it leads to, drawn or from a file,
+        have a digest of their own beside this one: a split file of the folds that were drawn is
+        the same experiment, and a number of folds that a file overrides is no other one.
         """
-        content = self.model_dump(mode="json", exclude={"preset", "name", "execution"})
+        return digest_of(self.identifying_settings())
+
+    def identifying_settings(self) -> dict[str, Any]:
+        """List the settings that `digest` covers.
+
+        Returns
+        -------
+        dict
+            Nested, JSON-serialisable.
+        """
+        left_out = {"preset", "name", "execution", "cross_validation"}
+        content = self.model_dump(mode="json", exclude=left_out)
         del content["cohort"]["root"]
-        del content["cross_validation"]["split_file"]
         content["model"]["modalities"] = list(self.fused_modalities)
-        return digest_of(content)
+        return content

@@ -62,10 +62,13 @@ class Experiment:
         Returns
         -------
         ExperimentConfig
-            Same digest; places that were relative to ``folder`` are absolute.
+            Same digest; places that were relative to ``folder`` are absolute. A tracking URI that
+            holds a password is left out.
         """
         cohort = {"root": str(self.cohort_root)}
-        execution = {"output": str(self.output), "store": self.store_url}
+        execution: dict[str, str | None] = {"output": str(self.output), "store": self.store_url}
+        if "@" in (self.config.execution.tracking_uri or ""):
+            execution["tracking_uri"] = None
         return self.config.model_copy(
             update={
                 "cohort": self.config.cohort.model_copy(update=cohort),
@@ -177,6 +180,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: must be a YAML file, got a folder.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: must be readable: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: must be YAML: {error}") from None
     if not isinstance(content, dict):
@@ -230,14 +235,21 @@ def _explain(error: ValidationError, source: str) -> str:
     items = [(_path(item["loc"]), item) for item in error.errors()]
     lines = []
     for path, item in items:
-        others = [other for other, rival in items if rival is not item]
-        if item["type"].endswith(("_type", "too_short")) and any(
-            other == path or other.startswith(f"{path}.") for other in others
+        rivals = [rival for other, rival in items if other == path]
+        telling = [rival for rival in rivals if not _is_of_type(rival["type"])]
+        if _is_of_type(item["type"]) and (
+            any(other.startswith(f"{path}.") for other, _ in items)
+            or item is not (telling or rivals)[0]
         ):
             continue  # the branch of a union that was not meant, or what follows from below
         line = _what_is_wrong(path, item["type"], item["msg"], item["input"])
         lines.append(f"{source}: {path}: {line}" if path else f"{source}: {line}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _is_of_type(kind: str) -> bool:
+    """Tell misses of a value's type from those of the value, which say more."""
+    return kind.endswith(("_type", "too_short"))
 
 
 def _what_is_wrong(path: str, kind: str, message: str, given: Any) -> str:

@@ -53,7 +53,7 @@ def reference_page() -> str:
         "it, and `--set` over both.",
         "",
         "Everything enters the digest that identifies an experiment, but for `preset`, `name`, "
-        "`cohort.root`, `cross_validation.split_file` and `execution`",
+        "`cohort.root`, `execution` and `cross_validation`, whose folds have a digest of their own",
         "([why](decisions/0002-what-enters-the-digest.md)).",
     ]
     for path, group in _groups(ExperimentConfig, ""):

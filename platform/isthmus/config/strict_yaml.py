@@ -64,14 +64,19 @@ def parse_yaml(text: str) -> Any:
     Raises
     ------
     yaml.YAMLError
-        If it is no YAML, asks for an object to be built, or has a key twice in one mapping.
+        If it is no YAML, asks for an object to be built, has a key twice in one mapping, or a
+        value that does not fit its tag (``!!int abc``).
 
     Examples
     --------
     >>> parse_yaml("{skips: no, rate: 1e-3}")
     {'skips': 'no', 'rate': 0.001}
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # PyYAML lets through what Python says of `!!int abc`, `!!bool maybe` or `!!timestamp x`.
+        raise yaml.YAMLError(f"a value does not fit its tag, or is too deep: {error}") from None
 
 
 def format_yaml(value: Any) -> str:

@@ -60,6 +60,8 @@ class EarlyStoppingConfig(Settings):
                 "patience needs subjects to watch: set training.early_stopping.monitor_share "
                 "above 0 (the held-out fold is never watched, it would no longer be held out)"
             )
+        if self.min_delta and self.patience is None:
+            raise ValueError("min_delta is for patience and would be ignored; set patience too")
         return self
 
 

@@ -34,6 +34,19 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         beside.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or to replace.
+    content : bytes
+        Its whole content.
+    """
+    write_atomically(path, lambda file: _discard(file.write(content)))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text atomically, as UTF-8.
 
@@ -44,7 +57,7 @@ def write_text(path: Path, text: str) -> None:
     text : str
         Its whole content.
     """
-    write_atomically(path, lambda file: _discard(file.write(text.encode())))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isthmus.report.summary import CONTROL_LABELS
 from isthmus.trial.records import TrialResult
 
 
-def learning_curves(histories: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
+def learning_curves(
+    histories: Mapping[int, Sequence[Mapping[str, float]]], leaky: bool = False
+) -> Figure:
     """Draw the training loss, and the monitored loss where there is one, over epochs.
 
     Parameters
@@ -16,6 +19,8 @@ def learning_curves(histories: Mapping[int, Sequence[Mapping[str, float]]]) -> F
     histories : Mapping of int to sequence of Mapping
         For each fold, one mapping an epoch with ``epoch``, ``train_loss`` and maybe
         ``monitor_loss``.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then the title says so.
 
     Returns
     -------
@@ -41,6 +46,8 @@ def learning_curves(histories: Mapping[int, Sequence[Mapping[str, float]]]) -> F
     axis.set_xlabel("epoch")
     axis.set_ylabel("loss (training solid, monitored dashed)")
     axis.legend(fontsize=8)
+    if leaky:
+        _label_leaky(axis)
     return figure
 
 
@@ -72,5 +79,10 @@ def controls_figure(result: TrialResult) -> Figure:
     axis.set_xscale("log")
     axis.set_xlabel("held-out MSE in the mask (normalised intensity), one point a fold")
     if result.leaky:
-        axis.set_title("LEAKY normalisation: it saw the held-out subjects", color="C3", fontsize=9)
+        _label_leaky(axis)
     return figure
+
+
+def _label_leaky(axis: Axes) -> None:
+    """Say above a figure that its numbers are for comparison only."""
+    axis.set_title("LEAKY normalisation: it saw the held-out subjects", color="C3", fontsize=9)

@@ -5,6 +5,7 @@ continued continues its runs.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ FOLD_FILES = (
     "random_encoder_strata.json",
     "history.jsonl",
     "model.safetensors",
+    "encoder.json",
+    "normaliser.npz",
     "fold.json",
 )
 
@@ -55,6 +58,7 @@ class TrackingPublisher:
         self._store = store
         self._trial: RunLogger | None = None
         self._folds: dict[int, RunLogger] = {}
+        self._unfinished: list[RunLogger] = []
         self._tags: dict[str, str] = {}
 
     def __call__(self, event: TrialEvent) -> None:
@@ -66,13 +70,13 @@ class TrackingPublisher:
                 self._fold(number)
             case EpochEvent():
                 metrics = {**event.metrics, "subjects_per_second": event.subjects_per_second}
-                self._fold(event.fold).log_metrics(metrics, step=event.epoch)
+                self._fold(event.fold).log_metrics(legal_names(metrics), step=event.epoch)
             case FoldFinished():
                 self._publish_fold(event)
             case FoldFailed(failure):
                 run = self._fold(failure.number)
                 run.set_tags({"isthmus.failure": failure.kind, "isthmus.message": failure.message})
-                run.finish(succeeded=False)
+                self._finish(run, succeeded=False)
             case TrialFinished():
                 self._publish_trial(event.result, event.directory)
             case _:
@@ -99,6 +103,18 @@ class TrackingPublisher:
         for file in TRIAL_FILES:
             run.log_artifact(event.directory / file)
         self._trial = run
+        self._unfinished.append(run)
+
+    def close(self) -> None:
+        """Close as failed what was opened and has not been finished: the trial was cut short."""
+        for run in reversed(self._unfinished):
+            run.finish(succeeded=False)
+        self._unfinished.clear()
+
+    def _finish(self, run: RunLogger, succeeded: bool) -> None:
+        """Close a run."""
+        run.finish(succeeded)
+        self._unfinished.remove(run)
 
     def _fold(self, number: int) -> RunLogger:
         """Return the child run of a fold, opening it the first time."""
@@ -107,6 +123,7 @@ class TrackingPublisher:
         if number not in self._folds:
             tags = {**self._tags, "isthmus.fold": str(number)}
             self._folds[number] = self._trial.child(f"fold {number}", tags)
+            self._unfinished.append(self._folds[number])
         return self._folds[number]
 
     def _publish_fold(self, event: FoldFinished) -> None:
@@ -115,11 +132,12 @@ class TrackingPublisher:
         published = directory / "published"
         run = self._fold(result.number)
         if event.reused and published.exists() and published.read_text() == run.run_id:
+            self._finish(run, succeeded=True)
             return
         for record in read_history(directory):
             metrics = {name: value for name, value in record.items() if name != "epoch"}
-            run.log_metrics(metrics, step=int(record["epoch"]))
-        run.log_metrics(result.metrics)
+            run.log_metrics(legal_names(metrics), step=int(record["epoch"]))
+        run.log_metrics(legal_names(result.metrics))
         run.set_tags({"isthmus.encoder_id": result.encoder_id})
         for file in FOLD_FILES:
             if (directory / file).exists():
@@ -128,7 +146,7 @@ class TrackingPublisher:
             picture = directory / "reconstructions" / f"{i}_{panel.participant_id}.png"
             save_png(reconstruction_figure(panel, result.leaky), picture)
             run.log_artifact(picture, "reconstructions")
-        run.finish(succeeded=True)
+        self._finish(run, succeeded=True)
         write_text(published, run.run_id)
 
     def _publish_trial(self, result: TrialResult, directory: Path) -> None:
@@ -142,11 +160,11 @@ class TrackingPublisher:
             for name, value in result.summary.items()
             if value.standard_error is not None and "/" not in name
         }
-        run.log_metrics({**metrics, **errors})
+        run.log_metrics(legal_names({**metrics, **errors}))
         histories = {
             fold.number: read_history(directory / f"fold-{fold.number}") for fold in result.folds
         }
-        figures = {"learning_curves.png": learning_curves(histories)}
+        figures = {"learning_curves.png": learning_curves(histories, result.leaky)}
         if result.succeeded:
             figures["controls.png"] = controls_figure(result)
         for file, figure in figures.items():
@@ -157,7 +175,7 @@ class TrackingPublisher:
         for file in ("summary.md", "trial.json"):
             run.log_artifact(directory / file)
         run.set_tags({"mlflow.note.content": tables, "isthmus.succeeded": str(result.succeeded)})
-        run.finish(result.succeeded)
+        self._finish(run, result.succeeded)
 
 
 def run_name(config: ExperimentConfig, digest: str) -> str:
@@ -194,12 +212,33 @@ def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]
     Returns
     -------
     dict
-        Numbers and booleans as they are, the rest as compact JSON or text. ``execution`` and
-        places are left out.
+        Exactly the settings that the digest covers, which is what the run is found by. Numbers
+        and booleans as they are, the rest as compact JSON or text.
     """
-    content = config.model_dump(mode="json", exclude={"execution", "preset", "schema_version"})
-    del content["cohort"]["root"]
-    return dict(_flatten(content, ""))
+    return dict(_flatten(config.identifying_settings(), ""))
+
+
+def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name metrics so that a tracking store takes them.
+
+    Parameters
+    ----------
+    metrics : Mapping of str to float
+        Named with the user's column and modality labels.
+
+    Returns
+    -------
+    dict of str to float
+        Characters other than letters, digits and ``_-. :/`` are replaced by ``_``.
+
+    Examples
+    --------
+    >>> legal_names({"probe_IQ (full).r/pca": 0.5})
+    {'probe_IQ _full_.r/pca': 0.5}
+    """
+    return {
+        re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII): value for name, value in metrics.items()
+    }
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:

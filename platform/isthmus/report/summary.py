@@ -160,9 +160,11 @@ def fidelity_table(result: TrialResult) -> Table:
         suffix = f"/{modality}" if modality else ""
         cells = [_estimate(summary.get(f"{name}{suffix}")) for name in FIDELITY_LABELS]
         rows.append((modality or "all", *cells))
+    n_voxels = summary["in_mask_voxels_per_embedding_value"].mean
     note = (
         "Mean over folds +- standard error. MSE, ND, SSIM and PSNR on normalised intensity within "
-        "the mask; CNR ratio = reconstruction / original in image units, 1 is faithful."
+        "the mask; CNR ratio = reconstruction / original in image units, 1 is faithful. "
+        f"{n_voxels:,.0f} in-mask voxels / embedding value."
     )
     title = _titled("Held-out fidelity", result)
     return Table(title, ("modality", *FIDELITY_LABELS.values()), tuple(rows), note)

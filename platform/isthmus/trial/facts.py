@@ -51,7 +51,9 @@ def model_facts(
     return facts
 
 
-def cohort_facts(config: ExperimentConfig, participants: Participants) -> Facts:
+def cohort_facts(
+    config: ExperimentConfig, participants: Participants, n_folds: int | None = None
+) -> Facts:
     """Describe who takes part in the training.
 
     Parameters
@@ -60,18 +62,24 @@ def cohort_facts(config: ExperimentConfig, participants: Participants) -> Facts:
         Resolved settings.
     participants : Participants
         Development subjects.
+    n_folds : int, optional
+        Folds of the split in use, where it is known; none given: as the settings say. One fold
+        is taken to hold out ``cross_validation.hold_out_share``.
 
     Returns
     -------
     dict
         Numbers of subjects, families, folds and steps.
     """
-    n_folds = config.cross_validation.n_folds
-    n_train = len(participants.ids) * (n_folds - 1) // n_folds
+    folds = config.cross_validation
+    if n_folds is None:
+        n_folds = 1 if folds.method == "hold_out" else folds.n_folds
+    n = len(participants.ids)
+    n_train = n * (n_folds - 1) // n_folds if n_folds > 1 else n * (1 - folds.hold_out_share)
     n_train = math.floor(n_train * (1 - config.training.early_stopping.monitor_share))
     steps = max(1, n_train // config.training.global_batch_size) * config.training.epochs
     return {
-        "n_subjects": len(participants.ids),
+        "n_subjects": n,
         "n_families": int(participants.families.nunique()),
         "n_folds": n_folds,
         "n_steps_per_fold": steps,
@@ -102,6 +110,5 @@ def trial_facts(
     n_mask_voxels = None if store.mask_DHW is None else int(store.mask_DHW.sum())
     return {
         **model_facts(config, store.grid, n_mask_voxels),
-        **cohort_facts(config, participants),
-        "n_folds": n_folds,
+        **cohort_facts(config, participants, n_folds),
     }

@@ -95,7 +95,8 @@ def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
         inputs.seed,
         config.execution.device,
     )
-    write_text(directory / "fidelity.tsv", controls.table.to_csv(sep="\t", index=False))
+    fidelity = controls.table.assign(leaky=fitted.leaky)
+    write_text(directory / "fidelity.tsv", fidelity.to_csv(sep="\t", index=False, na_rep="n/a"))
     encoder = load_encoder(directory, config.execution.device)
     embedding = _table(inputs, fitted.encoder_id, encoder.embed(inputs.store, inputs.ids))
     embedding.save_parquet(directory / "embeddings.parquet")
@@ -116,6 +117,7 @@ def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
         f"random_encoder_strata_{name}": value for name, value in random_strata.metrics().items()
     }
     metrics |= probe_metrics(probes)
+    metrics["in_mask_voxels_per_embedding_value"] = _compression_in_mask(encoder)
     return FoldResult(
         number=fold.number,
         encoder_id=fitted.encoder_id,
@@ -185,6 +187,12 @@ def probe_metrics(probes: tuple[ProbeScore, ...]) -> dict[str, float]:
         for score in probes
         for name, value in score.scores.items()
     }
+
+
+def _compression_in_mask(encoder: LoadedEncoder) -> float:
+    """In-mask voxels of all modalities / embedding values: voxels outside cost nothing to keep."""
+    n_voxels = len(encoder.card.modalities) * int(encoder.normaliser.mask_DHW.sum())
+    return n_voxels / encoder.model.embedding_size
 
 
 def _table(inputs: FoldInputs, encoder_id: str, values: npt.NDArray[np.float32]) -> EmbeddingTable:

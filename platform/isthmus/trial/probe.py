@@ -92,6 +92,13 @@ def probe(
     ------
     CohortError
         If the target has more than 10 classes that are no numbers.
+
+    Notes
+    -----
+    Columns are centred, and all divided by one number, the root mean square of the training values.
+    Were each column divided by its own deviation, as many principal components as there are
+    subjects would lie equally far apart, and a cross-validated penalty could not but forbid
+    everything; columns that hold nothing would weigh as much as those that hold all.
     """
     categorical = is_categorical(target)
     ids_train, x_train = _known(target, *train)
@@ -105,6 +112,8 @@ def probe(
     why = _untestable(y_train, y_validation, groups, categorical)
     if why:
         return replace(record, kind="untestable", note=why)
+    scale = _overall_scale(x_train)
+    x_train, x_validation = x_train / scale, x_validation / scale
     search = _search(categorical, y_train, groups)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the penalty path's weak end only
@@ -176,10 +185,15 @@ def _families_of_rarest_class(y: pd.Series, groups: npt.NDArray[np.generic]) -> 
     return int(pd.Series(groups, index=y.index).groupby(y.astype(str)).nunique().min())
 
 
+def _overall_scale(x_train: FloatArray) -> float:
+    """Root mean square of the centred training values; 1 where they are constant."""
+    return float(np.sqrt(x_train.var(axis=0).mean())) or 1.0
+
+
 def _search(categorical: bool, y_train: pd.Series, groups: npt.NDArray[np.generic]) -> GridSearchCV:
     """Set up the choice of the penalty over families."""
     if categorical:
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+        model = make_pipeline(StandardScaler(with_std=False), LogisticRegression(max_iter=500))
         grid = {"logisticregression__C": [1 / value for value in PENALTIES]}
         balanced = StratifiedGroupKFold(
             min(N_INNER_FOLDS, _families_of_rarest_class(y_train, groups))
@@ -189,7 +203,7 @@ def _search(categorical: bool, y_train: pd.Series, groups: npt.NDArray[np.generi
             model, grid, cv=balanced, scoring=_log_likelihood, error_score=math.log(0.5)
         )
     folds = GroupKFold(min(N_INNER_FOLDS, len(set(groups))))
-    model = make_pipeline(StandardScaler(), Ridge())
+    model = make_pipeline(StandardScaler(with_std=False), Ridge())
     return GridSearchCV(
         model, {"ridge__alpha": list(PENALTIES)}, cv=folds, scoring="neg_mean_squared_error"
     )

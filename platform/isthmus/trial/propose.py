@@ -1,6 +1,7 @@
 """A first experiment for a cohort: what was found in its folder, as settings that work."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,8 @@ def _content(found: Discovery, here: Path, preset: str) -> dict[str, Any]:
 
 
 def _name(folder: Path) -> str:
-    """Name the experiment after the cohort's folder."""
+    """Name the experiment after the cohort's folder, as far as a name can be so."""
     name = folder.resolve().name
     if not name:
         raise ConfigError(f"COHORT_DIR must be a folder of one cohort, got {folder.resolve()}.")
-    return name
+    return re.sub(r"^[ .]|[^\w .-]", "-", name)[:80]

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from isthmus.cohort.lockbox import lockbox_looks, open_lockbox
+from isthmus.cohort.participants import Participants
 from isthmus.cohort.seal import Seal, read_seal, write_seal
 from isthmus.cohort.splits import draw_lockbox
 from isthmus.core.errors import CohortError, LeakageError
@@ -33,6 +34,13 @@ def test_the_draw_is_spread_over_sites(sixty):
         lockbox = draw_lockbox(sixty, 0.2, ["site"], seed)
         at_b = sixty.table.loc[list(lockbox)].query("site == 'B'")
         assert at_b["family_id"].nunique() in {1, 2}
+
+
+def test_the_declared_site_is_a_stratifier(sixty):
+    at_site = Participants(sixty.table, sixty.group_by, "site")
+    for seed in range(5):
+        assert draw_lockbox(at_site, 0.2, [], seed) == draw_lockbox(sixty, 0.2, ["site"], seed)
+    assert any(draw_lockbox(at_site, 0.2, [], s) != draw_lockbox(sixty, 0.2, [], s) for s in (0, 1))
 
 
 def test_the_draw_follows_the_seed_and_not_the_order(sixty):

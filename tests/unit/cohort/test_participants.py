@@ -67,12 +67,49 @@ def test_design_leaves_out_constant_text_and_refuses_names():
 
 
 def test_digest_follows_the_content_alone(experiment_of, cohort_folder):
-    first = load_participants(experiment_of()).digest
+    experiment = experiment_of(confounds=["age"])
+    first = load_participants(experiment).digest
     lines = (cohort_folder / "participants.tsv").read_text().splitlines()
     write(cohort_folder, "\n".join([lines[0], *reversed(lines[1:])]) + "\n\n")
-    assert load_participants(experiment_of()).digest == first
+    assert load_participants(experiment).digest == first
     write(cohort_folder, "\n".join(lines).replace("52", "53"))
-    assert load_participants(experiment_of()).digest != first
+    assert load_participants(experiment).digest != first
+
+
+def test_columns_that_no_setting_names_leave_the_digest(experiment_of, cohort_folder):
+    lines = (cohort_folder / "participants.tsv").read_text().splitlines()
+    settings = {"confounds": ["age"], "controls": {"probe_targets": ["sex"]}, "site": "site"}
+    first = load_participants(experiment_of(**settings))
+    write(
+        cohort_folder,
+        "\n".join(f"{line}\t{'mood' if i == 0 else i}" for i, line in enumerate(lines)),
+    )
+    wider = load_participants(experiment_of(**settings))
+    assert wider.digest == first.digest
+    assert "mood" in wider.table.columns
+    some = ["sub-01", "sub-03"]
+    assert wider.select(some).digest == first.select(some).digest != first.digest
+    named = load_participants(experiment_of(phenotypes=["mood"], **settings))
+    assert named.digest != first.digest
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"phenotypes": ["age"]},
+        {"confounds": ["age"]},
+        {"group_by": "age"},
+        {"site": "age"},
+        {"stratify_by": ["age"]},
+        {"controls": {"probe_targets": ["age"]}},
+    ],
+)
+def test_a_change_of_a_column_that_a_setting_names_changes_the_digest(
+    experiment_of, cohort_folder, settings
+):
+    first = load_participants(experiment_of(**settings)).digest
+    write(cohort_folder, (cohort_folder / "participants.tsv").read_text().replace("52", "53"))
+    assert load_participants(experiment_of(**settings)).digest != first
 
 
 def test_digest_is_stable():
@@ -133,6 +170,38 @@ def test_an_infinite_value_makes_no_number(experiment_of, cohort_folder):
     write(cohort_folder, "participant_id\tx\nsub-01\tinf\nsub-02\t2\nsub-03\t4\n")
     with pytest.raises(CohortError, match="'x' must be numeric"):
         load_participants(experiment_of(phenotypes=["x"]))
+
+
+@pytest.mark.parametrize(
+    "cell", ["1_0", "inf", "-Infinity", "NAN", "1e999", "0x10", "\u0661", "1e", ".", "1,5"]
+)
+def test_what_is_no_plain_number_makes_its_column_text(experiment_of, cohort_folder, cell):
+    write(cohort_folder, f"participant_id\tx\nsub-01\t{cell}\nsub-02\t2\n")
+    assert list(load_participants(experiment_of()).table["x"]) == [cell, "2"]
+
+
+@pytest.mark.parametrize("cell", ["10", "+1e1", "10.", "1.0E+01", "0.1e2", "010"])
+def test_plain_numbers_are_read(experiment_of, cohort_folder, cell):
+    write(cohort_folder, f"participant_id\tx\nsub-01\t{cell}\nsub-02\tnan\n")
+    np.testing.assert_array_equal(load_participants(experiment_of()).table["x"], [10.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["x/../../../../escaped", "a\\b", ".hidden", "..", "a\x07b", "a\u2028b", "s" * 101],
+)
+def test_labels_that_are_no_file_names_are_refused_with_the_line(
+    experiment_of, cohort_folder, label
+):
+    write(cohort_folder, f"participant_id\tage\nsub-01\t1\n{label}\t2\n")
+    with pytest.raises(CohortError, match="line 3: a participant_id becomes part of file names"):
+        load_participants(experiment_of())
+
+
+@pytest.mark.parametrize("label", ["sub-01.b", "Zoë 2", "s" * 100, "-1"])
+def test_labels_that_are_file_names_are_taken(experiment_of, cohort_folder, label):
+    write(cohort_folder, f"participant_id\tage\n{label}\t1\n")
+    assert load_participants(experiment_of()).ids == (label,)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import (
     Fold,
     Split,
@@ -133,6 +134,19 @@ def test_a_hold_out_is_one_fold_of_whole_families(forty):
     assert 6 <= len(fold.validation) <= 14
     assert len(fold.train) + len(fold.monitor) + len(fold.validation) == 40
     assert split == draw_hold_out(forty, 0.25, 0.1, ["site"], 0)
+
+
+def test_folds_and_hold_outs_are_stratified_by_the_declared_site(people):
+    table = people([f"s{i}" for i in range(40)], site=["A"] * 30 + ["B"] * 10, sex=["F", "M"] * 20)
+    participants = Participants(table.table, "family_id", "site")
+    folds = draw_split(participants, folds_of(5), 0.0, [], 0)
+    assert folds.method == "stratified_group_kfold(site)"
+    assert all(
+        (participants.table.loc[list(fold.validation), "site"] == "B").sum() == 2
+        for fold in folds.folds
+    )
+    assert draw_hold_out(participants, 0.2, 0.0, ["sex"], 0).method == "hold_out(sex, site)"
+    assert draw_hold_out(participants, 0.2, 0.0, ["site", "sex"], 0).method == "hold_out(site, sex)"
 
 
 def test_the_digest_is_stable_and_of_who_is_where():

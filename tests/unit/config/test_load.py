@@ -57,7 +57,7 @@ def test_set_may_name_the_preset(minimal: Minimal) -> None:
         ("training.learning_rate=1e-3", "training.learning_rate", 1e-3),
         ("training.learning_rate=1", "training.learning_rate", 1.0),
         ("model.skips=none", "model.skips", "none"),
-        ("volumes.normalisation.clip=no", "volumes.normalisation.clip", False),
+        ("volumes.normalisation.leaky=yes", "volumes.normalisation.leaky", True),
         ("stratification.affinity_propagation.preference=-1e3", None, -1000.0),
         ("model.kernel_size=[3, 4, 3]", "model.kernel_size", (3, 4, 3)),
         ("cohort.site=on", "cohort.site", "on"),
@@ -100,6 +100,20 @@ def test_exponents_without_a_point_are_numbers_in_a_file_too(tmp_path: Path) -> 
         ("model.dropout=.nan", "model.dropout: must be a finite number"),
         ("model.skips=no", "must be 'all', 'deep' or 'none', got 'no'"),
         ("name=12", "name: must be text, got 12; put it in quotes"),
+        ("name=../other", "name: must be of letters, digits, spaces and '._-'"),
+        ("name=.hidden", "begin with no dot or space"),
+        ("name=a/b", "got 'a/b'"),
+        ('name="a\\n"', "it names folders"),
+        ("name=''", "name: String should have at least 1 character"),
+        ("model.kernel_size=null", "experiment: model.kernel_size: must be a valid integer"),
+        ("model.kernel_size={a: 1}", "experiment: model.kernel_size: must be a valid integer"),
+        ("cohort.phenotypes=[iq, age, iq]", "cohort.phenotypes: each column must be named once"),
+        ("cohort.confounds=[age, age]", "got ['age'] more than once"),
+        ("cohort.stratify_by=[sex, sex]", "cohort.stratify_by: each column must be named once"),
+        ("controls.probe_targets=[a, a]", "controls.probe_targets: each column must be named"),
+        ("volumes.min_mask_coverage=0.9", "set cohort.mask or leave it out, got 0.9"),
+        ("cross_validation.hold_out_share=0.3", "hold_out_share is for hold_out and k_fold would"),
+        ("seed=!!int abc", "--set seed: the value must be YAML, got '!!int abc'"),
         ("cohort.modalities=T1w", "cohort.modalities: must be a list, got 'T1w'"),
         ("cohort.modalities=[]", "cohort.modalities"),
         ("cohort.modalities=[T1w, T1w]", "each modality must be named once"),
@@ -113,6 +127,8 @@ def test_exponents_without_a_point_are_numbers_in_a_file_too(tmp_path: Path) -> 
         ("training.loss.ssim_share=0.2", "training.loss.ssim_share is for ssim_mix"),
         ("training.accumulation_steps=2", "must divide training.global_batch_size"),
         ("training.early_stopping.patience=2", "monitor_share above 0"),
+        ("training.early_stopping.min_delta=0.1", "set patience too"),
+        ("volumes.normalisation.clip=false", "volumes.normalisation.clip must be true"),
         ("volumes.voxel_size_mm=[1, 1, 1]", "needs volumes.resample"),
         ("schema_version=2", "schema_version: must be 1, got 2"),
         ("preset=papr", "Did you mean 'paper'?"),
@@ -149,6 +165,23 @@ def test_the_branch_of_a_union_that_was_not_meant_is_not_told(minimal: Minimal) 
     assert str(caught.value) == "experiment: model.kernel_size.2: must be given."
 
 
+def test_a_value_of_no_branch_is_told_beside_other_misses(minimal: Minimal) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(minimal, ["model.kernel_size=null", "training.epochs=0"])
+    paths = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert paths == ["model.kernel_size", "training.epochs"]
+
+
+@pytest.mark.parametrize("name", ["Zürich 2", "sub.1_a-b", "1e-3", "_"])
+def test_names_that_name_folders_are_taken(minimal: Minimal, name: str) -> None:
+    assert resolve({**minimal, "name": name}).name == name
+
+
+def test_a_coverage_of_a_mask_that_is_there_is_taken(minimal: Minimal) -> None:
+    config = resolve(minimal, ["volumes.min_mask_coverage=0.9", "cohort.mask=mask.nii.gz"])
+    assert config.volumes.min_mask_coverage == 0.9
+
+
 def test_an_empty_group_is_told_as_such(minimal: Minimal) -> None:
     with pytest.raises(ConfigError, match="model: must be a group of settings, got None"):
         resolve({**minimal, "model": None})
@@ -160,6 +193,7 @@ def test_an_empty_group_is_told_as_such(minimal: Minimal) -> None:
         ("model: [", "must be YAML"),
         ("- a\n- b", "must hold settings"),
         ("", "must hold settings"),
+        ("seed: !!int abc", "must be YAML"),
         ("seed: 1\nseed: 2", "'seed' stands twice"),
         ('seed: !!python/object/apply:os.system ["exit 1"]', "must be YAML"),
     ],
@@ -177,6 +211,9 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         load_experiment(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match="got a folder"):
         load_experiment(tmp_path)
+    (tmp_path / "file").write_text("name: a")
+    with pytest.raises(ConfigError, match=r"experiment\.yaml: must be readable: Not a directory"):
+        load_experiment(tmp_path / "file" / "experiment.yaml")
     (tmp_path / "latin.yaml").write_bytes("name: Zürich".encode("latin-1"))
     with pytest.raises(ConfigError, match="must be YAML"):
         load_experiment(tmp_path / "latin.yaml")

@@ -55,6 +55,15 @@ def test_no_object_is_ever_built(text: str) -> None:
         parse_yaml(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["!!int abc", "!!int ''", "!!bool maybe", "!!timestamp x", "!!float x", "9" * 5000, "[" * 9000],
+)
+def test_a_value_that_does_not_fit_its_tag_is_no_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        parse_yaml(text)
+
+
 # PyYAML folds line breaks other than \n into spaces; no setting holds one.
 _text = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]) | st.just("\n"))
 _plain = st.recursive(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from isthmus.report.publish import TrackingPublisher, flat_params, run_name
+from isthmus.report.publish import TrackingPublisher, flat_params, legal_names, run_name
 from isthmus.training.launch import InProcessLauncher
 from isthmus.trial.run import run_trial
 
@@ -74,6 +74,10 @@ def test_a_fold_that_was_published_is_not_published_again(ran):
     notebook = Notebook()
     run_trial(ran.experiment, InProcessLauncher(), TrackingPublisher(notebook))
     assert not notebook.of("artifact", "fold 0")
+    # opening a run again sets it running: it must be finished again too
+    assert [e[1:] for e in notebook.of("finish")] == [
+        (n, True) for n in ("fold 0", "fold 1", "trial")
+    ]
     assert len(notebook.of("metrics", "trial")) == 1
 
 
@@ -88,3 +92,24 @@ def test_digests_are_tags_and_every_setting_a_param(ran):
     assert params["model.kernel_size"] == 3
     assert json.loads(params["cohort.modalities"]) == ["T1w", "FA"]
     assert not any(key.startswith("execution") for key in params)
+
+
+def test_the_settings_of_a_run_are_those_it_is_found_by(ran):
+    config = ran.experiment.config
+    moved = ran.experiment.located(ran.directory / "split.json")
+    assert moved.digest == config.digest
+    assert flat_params(moved) == flat_params(config)
+
+
+def test_what_was_cut_short_is_closed_as_failed(ran):
+    notebook = Notebook()
+    publisher = TrackingPublisher(notebook)
+    for event in ran.events[:3]:
+        publisher(event)
+    publisher.close()
+    publisher.close()
+    assert [e[1:] for e in notebook.of("finish")] == [("fold 0", False), ("trial", False)]
+
+
+def test_labels_become_legal_metric_names():
+    assert legal_names({"validation_mse/T1w+Gd": 1.0}) == {"validation_mse/T1w_Gd": 1.0}

@@ -96,3 +96,19 @@ def test_a_rare_class_does_not_stop_the_choice_of_the_penalty(values):
     score = run(sex, values)
     assert score.kind == "logistic"
     assert 0.0 <= score.scores["auc"] <= 1.0
+
+
+def test_as_many_components_as_subjects_do_not_forbid_everything():
+    generator = np.random.default_rng(5)
+    images = generator.normal(size=(len(IDS), 3)) @ generator.normal(size=(3, 400))
+    images += 0.3 * generator.normal(size=images.shape)
+    age = pd.Series(50 + 0.5 * images[:, :40].sum(axis=1), index=IDS, name="age")
+    centred = images - images[:N_TRAIN].mean(axis=0)
+    axes = np.linalg.svd(centred[:N_TRAIN], full_matrices=False)[2][: N_TRAIN - 1]
+    score = run(age, centred @ axes.T)
+    assert score.scores["mae"] < 0.5 * score.scores["mae_of_mean"]
+
+
+def test_the_unit_of_the_representation_does_not_matter(values):
+    age = pd.Series(values[:, 0] + values[:, 1], index=IDS, name="age")
+    assert run(age, values).scores == pytest.approx(run(age, 1e-4 * values).scores)
