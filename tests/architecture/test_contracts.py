@@ -15,7 +15,8 @@ RAY = "Ray is reached through its own backends alone"
 MLFLOW = "MLflow is reached through its own backend alone"
 OPTUNA = "Optuna is not used yet"
 LOCKBOX = "The lockbox is opened by promotion alone"
-ALL = {LAYERS, CIRCLES, RAY, MLFLOW, OPTUNA, LOCKBOX}
+PARTITION = "Which partition of a store is opened is decided in two modules"
+ALL = {LAYERS, CIRCLES, RAY, MLFLOW, OPTUNA, LOCKBOX, PARTITION}
 
 VIOLATIONS = [
     ("core/planted.py", "import isthmus.config", LAYERS),
@@ -42,6 +43,10 @@ VIOLATIONS = [
     ("trial/planted.py", "from isthmus.cohort import lockbox", LOCKBOX),
     ("volumes/planted.py", "from isthmus.cohort.lockbox import open_lockbox", LOCKBOX),
     ("cli/planted.py", "import isthmus.cohort.lockbox", LOCKBOX),
+    ("trial/planted.py", "from isthmus.volumes.lockbox_store import open_lockbox_store", LOCKBOX),
+    ("volumes/planted.py", "import isthmus.volumes.lockbox_store", LOCKBOX),
+    ("trial/planted.py", "from isthmus.volumes.partition import open_partition", PARTITION),
+    ("volumes/planted.py", "from isthmus.volumes import partition", PARTITION),
 ]
 
 
@@ -60,6 +65,7 @@ def copied(tmp_path: Path, root: Path) -> Path:
     _append(package / "core" / "one.py", "")
     _append(package / "promotion" / "__init__.py", "")
     _append(package / "promotion" / "evaluation.py", "from isthmus.cohort import lockbox")
+    _append(package / "promotion" / "evaluation.py", "import isthmus.volumes.lockbox_store")
     return package
 
 

@@ -130,7 +130,7 @@ def test_a_killed_worker_costs_nothing_but_time(task, undisturbed, tmp_path, ran
         told.append(event.epoch)
 
     recovered = RayTrainLauncher().launch(replace(task, directory=tmp_path), kill_once)
-    assert recovered.weights_digest == fitted.weights_digest
+    assert recovered.digests == fitted.digests
     assert told == list(range(1, N_EPOCHS + 1))
 
 
@@ -180,7 +180,7 @@ def test_what_the_listener_raises_ends_the_workers_and_can_be_resumed(task, undi
     assert not _workers()
     told: list[int] = []
     resumed = RayTrainLauncher().launch(here, lambda event: told.append(event.epoch))
-    assert resumed.weights_digest == fitted.weights_digest
+    assert resumed.digests == fitted.digests
     assert told == list(range(told[0], N_EPOCHS + 1))
     assert told[0] > 1
 
@@ -229,7 +229,7 @@ def test_another_process_joins_by_address(task, session, undisturbed, tmp_path):
         "fold = Fold(0, tuple(ids[:4]), tuple(ids[4:5]), tuple(ids[5:]))\n"
         "task = TrainTask(e.config, e.store_url, fold, Path(directory), 'encoder-0', 0, 2)\n"
         "with ray_session(address):\n"
-        "    print(RayTrainLauncher().launch(task, lambda _: None).weights_digest)\n"
+        "    print(RayTrainLauncher().launch(task, lambda _: None).digests['model.safetensors'])\n"
     )
     file = task.directory.parent / "experiment.yaml"
     ids = [name for part in task.fold.parts.values() for name in part]
@@ -253,7 +253,7 @@ def test_another_process_joins_by_address(task, session, undisturbed, tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "platform")},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == [fitted.weights_digest]
+    assert done.stdout.split() == [fitted.digests["model.safetensors"]]
 
 
 def test_a_refusal_keeps_its_class_but_names_no_other(tmp_path):

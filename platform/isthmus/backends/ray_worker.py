@@ -5,24 +5,17 @@ down, Ray's controller sees the file and gives up at once, and the driver raises
 own class. A killed worker writes nothing, and Ray starts the group again.
 """
 
-import fcntl
 import importlib
 import json
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.core.errors import IsthmusError, ResourceError
+from isthmus.core.errors import IsthmusError
 from isthmus.core.files import write_json
 from isthmus.core.ports import EpochEvent
 from isthmus.training.fit import fit
 from isthmus.training.task import TrainTask
-
-_LOCK_FILE = ".training.lock"
-_LOCK_SECONDS = 30.0
 
 
 class Halted(Exception):
@@ -133,35 +126,10 @@ def work(task: TrainTask, board: Noticeboard, rank: int) -> None:
     """
     _hush()
     try:
-        if rank > 0:
-            fit(task)
-            return
-        with _alone(task.directory):
-            fit(task, board.listen)
+        fit(task, board.listen if rank == 0 else None)
     except IsthmusError as error:
         board.refuse(error)
         raise
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Wait for the worker of a group that is being ended, and refuse beside one that is not."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / _LOCK_FILE).open("w") as file:
-        patience = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > patience:
-                    raise ResourceError(
-                        f"One training at a time may write a folder, but another process has "
-                        f"been writing {directory} for {_LOCK_SECONDS:g} s. Wait for it, or end "
-                        "it, then run this again."
-                    ) from None
-                time.sleep(0.2)
-        yield
 
 
 def _hush() -> None:

@@ -1,15 +1,14 @@
 """What each training worker is given, and whether it is there: decided before anything starts."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from isthmus.config.experiment import ExecutionConfig
 from isthmus.core.errors import ResourceError
+from isthmus.core.machine import usable_cores
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+__all__ = ["WorkerShare", "check_workers", "share_out", "usable_cores"]
 
 
 @dataclass(frozen=True)
@@ -31,24 +30,6 @@ class WorkerShare:
     def resources(self) -> dict[str, float]:
         """The share in Ray's words."""
         return {"CPU": float(self.threads), **({"GPU": 1.0} if self.on_gpu else {})}
-
-
-def usable_cores() -> int:
-    """Count the cores this process may use.
-
-    Returns
-    -------
-    int
-        At least 1; both the affinity and a container's quota are minded.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    n_cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text().split()
-        n_cores = min(n_cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass  # no cgroup, or "max": no quota
-    return max(1, n_cores)
 
 
 def check_workers(execution: ExecutionConfig) -> None:

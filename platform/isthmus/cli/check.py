@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from isthmus.backends.worker_share import check_workers
 from isthmus.cli.terminal import (
     AsJson,
     Overrides,
@@ -30,7 +31,10 @@ def check(
     traceback: Traceback = False,
 ) -> None:
     """Resolve and validate experiments; show digest, cohort, model and cost. Trains nothing."""
-    previews = [preview(load_experiment(file, override(overrides))) for file in files]
+    experiments = [load_experiment(file, override(overrides)) for file in files]
+    for experiment in experiments:
+        check_workers(experiment.config.execution)
+    previews = [preview(experiment) for experiment in experiments]
     if as_json:
         print_json([{"file": str(f), **p.to_json()} for f, p in zip(files, previews, strict=True)])
         return

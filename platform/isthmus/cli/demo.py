@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from isthmus.backends.worker_share import check_workers
 from isthmus.cli.ingest import ingest_with_progress, show_ingested
 from isthmus.cli.terminal import AsJson, Traceback, command, err
 from isthmus.cli.train import FAILED_FOLDS_EXIT_CODE, run_and_publish, show_trained
 from isthmus.cohort.phantom import make_phantom
 from isthmus.cohort.phantom_settings import PhantomConfig
+from isthmus.config.experiment import ExecutionConfig
 from isthmus.config.load import load_experiment
 from isthmus.core.files import write_text
 from isthmus.trial.propose import propose
@@ -32,11 +34,13 @@ def demo(
     traceback: Traceback = False,
 ) -> None:
     """Invent a cohort, ingest it and run a cross-validated trial with Ray and MLflow."""
+    check_workers(ExecutionConfig(workers=workers))
     cohort, experiment_file = output / "phantom", output / "experiment.yaml"
     err.print(f"phantom cohort of {subjects} participants in {cohort}")
     make_phantom(cohort, PhantomConfig(n_subjects=subjects, seed=seed))
     write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
     overrides = ["name=demo", f"seed={seed}", f"execution.workers={workers}"]
+    overrides.append(f"training.global_batch_size={max(2, workers)}")
     experiment = load_experiment(experiment_file, overrides)
     report = ingest_with_progress(experiment, strict=True)
     if not as_json:

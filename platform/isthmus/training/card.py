@@ -11,6 +11,7 @@ from safetensors.torch import save as save_tensors
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_atomically, write_json
 from isthmus.core.seeds import derive_seed
@@ -18,6 +19,7 @@ from isthmus.model.families import FusionModel, build_model
 
 WEIGHTS_FILE = "model.safetensors"
 ENCODER_FILE = "encoder.json"
+NORMALISER_FILE = "normaliser.npz"
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,28 @@ def write_encoder(card: EncoderCard, weights: Mapping[str, torch.Tensor], direct
     content = asdict(card) | {"model": card.model.model_dump(mode="json")}
     write_json(directory / ENCODER_FILE, content)
     write_atomically(directory / WEIGHTS_FILE, lambda file: _put(file, save_tensors(tensors)))
+
+
+def digest_encoder(directory: Path) -> dict[str, str]:
+    """Digest all that `encoder.load_encoder` reads.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of a training.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of weights, card and normaliser, by name of the file.
+
+    Raises
+    ------
+    OSError
+        If one is missing or cannot be read.
+    """
+    names = (WEIGHTS_FILE, ENCODER_FILE, NORMALISER_FILE)
+    return {name: digest_file(directory / name) for name in names}
 
 
 def _put(file: BinaryIO, content: bytes) -> None:

@@ -41,7 +41,8 @@ class ControlResults:
     table : DataFrame
         Columns ``control`` (``model`` for the encoder itself, and `CONTROLS`),
         ``participant_id``, ``modality``, ``metric``, ``value``; held-out subjects only. Beside the
-        metrics of `evaluate` there is ``delta_mse`` for each control: its MSE less the model's.
+        metrics of `evaluate` there is ``delta_mse`` for each control: its MSE less the model's;
+        SSIM is the model's alone.
     n_pca_components : int
         As many as the embedding has values, but at most training subjects - 1.
     donors : dict of str to str
@@ -124,7 +125,9 @@ def run_controls(
         "skip_ablation": lambda _, x_MDHW: encoder.reconstruct_volume(x_MDHW, zero_skips=True),
         "random_encoder": lambda _, x_MDHW: random.reconstruct_volume(x_MDHW),
     }
-    table = score_predictors(encoder, store, fold.validation, predictors, tissue)
+    table = score_predictors(
+        encoder, store, fold.validation, predictors, tissue, with_ssim=(MODEL,)
+    )
     return ControlResults(
         table=with_delta(table),
         n_pca_components=code.n_components,

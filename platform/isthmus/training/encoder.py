@@ -17,14 +17,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_json
 from isthmus.model.families import FusionModel
 from isthmus.training.card import (
     ENCODER_FILE,
+    NORMALISER_FILE,
     WEIGHTS_FILE,
     EncoderCard,
+    digest_encoder,
     initial_model,
     read_card,
 )
@@ -35,7 +36,6 @@ from isthmus.training.ranks import choose_device
 from isthmus.volumes.intensity import Normaliser, load_normaliser
 from isthmus.volumes.store import VolumeStore
 
-NORMALISER_FILE = "normaliser.npz"
 FITTED_FILE = "fitted.json"
 _log = logging.getLogger("isthmus.training")
 
@@ -60,8 +60,8 @@ class FittedEncoder:
         Epoch, from 1, whose weights are kept.
     leaky : bool
         The normalisation saw the held-out subjects; every number is to be labelled so.
-    weights_digest : str
-        SHA-256 of ``model.safetensors``.
+    digests : dict of str to str
+        SHA-256 of weights, card and normaliser, by name of the file.
     history : tuple of Mapping of str to float
         One record an epoch: ``epoch``, ``train_loss``, ``train_loss_<modality>``,
         ``monitor_loss``, ``monitor_mse``, ``monitor_mse_<modality>`` where there is a monitor
@@ -74,7 +74,7 @@ class FittedEncoder:
     n_parameters: int
     best_epoch: int
     leaky: bool
-    weights_digest: str
+    digests: dict[str, str]
     history: tuple[EpochRecord, ...]
 
     @property
@@ -303,7 +303,7 @@ def write_fitted(fitted: FittedEncoder) -> None:
         "n_parameters": fitted.n_parameters,
         "best_epoch": fitted.best_epoch,
         "leaky": fitted.leaky,
-        "weights_digest": fitted.weights_digest,
+        "digests": fitted.digests,
     }
     write_json(fitted.directory / FITTED_FILE, content)
 
@@ -332,7 +332,7 @@ def read_fitted(directory: Path, task: str | None = None) -> FittedEncoder | Non
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         fitted = FittedEncoder(**content, directory=directory, history=read_history(directory))
-        found = digest_file(directory / WEIGHTS_FILE)
+        found = digest_encoder(directory)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -340,7 +340,7 @@ def read_fitted(directory: Path, task: str | None = None) -> FittedEncoder | Non
         return None
     if task is not None:
         require_same_task(path, fitted.task_digest, task)
-    if found != fitted.weights_digest:
-        _log.warning("%s is damaged; it is written again.", directory / WEIGHTS_FILE)
+    if found != fitted.digests:
+        _log.warning("%s: an encoder is damaged; it is written again.", directory)
         return None
     return fitted

@@ -8,7 +8,7 @@ Legend: M modality, D H W the grid.
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -74,7 +74,7 @@ def evaluate(
     predictors: dict[str, Predictor] = {
         "model": lambda _, x_MDHW: encoder.reconstruct_volume(x_MDHW)
     }
-    table = score_predictors(encoder, store, ids, predictors, tissue)
+    table = score_predictors(encoder, store, ids, predictors, tissue, with_ssim=predictors)
     return table.drop(columns="control")
 
 
@@ -84,6 +84,7 @@ def score_predictors(
     ids: Sequence[str],
     predictors: Mapping[str, Predictor],
     tissue: Tissue,
+    with_ssim: Collection[str],
 ) -> pd.DataFrame:
     """Measure several predictors on the same subjects, reading each subject once.
 
@@ -99,6 +100,8 @@ def score_predictors(
         By name. One that answers None for a subject has undefined metrics there.
     tissue : {'kmeans', 'none'}
         As for `evaluate`.
+    with_ssim : collection of str
+        Predictors whose SSIM is computed too; it takes longer than all other metrics together.
 
     Returns
     -------
@@ -120,9 +123,13 @@ def score_predictors(
                 values = dict.fromkeys(METRICS, math.nan)
                 if y_MDHW is not None and back_MDHW is not None:
                     values |= _errors(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
+                    if name in with_ssim:
+                        values["ssim"] = _similarity(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
                     values["cnr_ratio"] = _contrast(original_MDHW[m], back_MDHW[m], split)
                 if not with_tissue:
                     del values["cnr_ratio"]
+                if name not in with_ssim:
+                    del values["ssim"]
                 rows += [(name, participant_id, modality, *item) for item in values.items()]
     columns = ["control", "participant_id", "modality", "metric", "value"]
     return pd.DataFrame(rows, columns=columns).astype({"value": np.float64})
@@ -141,7 +148,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row for each (control,) modality and metric, in order of appearance, with ``mean`` over
         finite values (NaN where there are none), ``n`` of these, and ``n_undefined``. Modality
-        ``all`` is the mean over modalities, with their numbers added up.
+        ``all`` is the mean over modalities, with their numbers added up; of one modality, itself.
 
     Examples
     --------
@@ -159,8 +166,6 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         .agg(mean=("value", "mean"), n=("value", "count"), n_undefined=("undefined", "sum"))
         .reset_index()
     )
-    if by_modality["modality"].nunique() < 2:
-        return by_modality
     together = (
         by_modality.groupby([*above, "metric"], sort=False)
         .agg(mean=("mean", "mean"), n=("n", "sum"), n_undefined=("n_undefined", "sum"))
@@ -177,10 +182,14 @@ def _errors(x_DHW: FloatArray, y_DHW: FloatArray, mask_DHW: Mask) -> dict[str, f
         "rmse": fidelity.rmse(x_DHW, y_DHW, mask_DHW),
         "mae": fidelity.mae(x_DHW, y_DHW, mask_DHW),
         "psnr": fidelity.psnr(x_DHW, y_DHW, mask_DHW, data_range=1.0),
-        "ssim": fidelity.ssim(x_DHW, y_DHW, mask_DHW, data_range=1.0),
         "normalised_difference": fidelity.normalised_difference(x_DHW, y_DHW, mask_DHW),
         "symmetric_difference": fidelity.symmetric_difference(x_DHW, y_DHW, mask_DHW),
     }
+
+
+def _similarity(x_DHW: FloatArray, y_DHW: FloatArray, mask_DHW: Mask) -> float:
+    """Compute the structural similarity, on the normalised scale."""
+    return fidelity.ssim(x_DHW, y_DHW, mask_DHW, data_range=1.0)
 
 
 def _contrast(x_DHW: FloatArray, y_DHW: FloatArray, split: TissueSplit | None) -> float:

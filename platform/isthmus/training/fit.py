@@ -2,7 +2,7 @@
 
 The folder of a task holds
 
-    normaliser.npz  last.pt  best.pt  history.jsonl          while training, and from then on
+    .lock  normaliser.npz  last.pt  best.pt  history.jsonl   while training, and from then on
     model.safetensors  encoder.json  fitted.json             when finished
 
 On the CPU, with the same threads and workers, a run killed at any point and started again ends
@@ -14,15 +14,22 @@ or more workers the order in which gradients are added is torch's, and bits may 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError
 from isthmus.core.ports import EpochEvent, EpochListener
-from isthmus.training.card import WEIGHTS_FILE, EncoderCard, initial_model, make_card, write_encoder
+from isthmus.training.card import (
+    NORMALISER_FILE,
+    EncoderCard,
+    digest_encoder,
+    initial_model,
+    make_card,
+    write_encoder,
+)
 from isthmus.training.checkpoint import (
     BEST_FILE,
     LAST_FILE,
@@ -35,8 +42,9 @@ from isthmus.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
-from isthmus.training.encoder import NORMALISER_FILE, FittedEncoder, read_fitted, write_fitted
+from isthmus.training.encoder import FITTED_FILE, FittedEncoder, read_fitted, write_fitted
 from isthmus.training.history import MONITORED, best_epoch, is_over, write_history
+from isthmus.training.lock import lock_folder
 from isthmus.training.monitor import watch
 from isthmus.training.optimiser import learning_rate
 from isthmus.training.order import Slicing, epoch_batches, slicing, steps_per_epoch
@@ -104,11 +112,23 @@ def fit(
         another task.
     CohortError
         If the store lacks a subject of the fold or a modality of the model.
+    ResourceError
+        If another training is writing the folder, or there is no GPU where one is asked for.
     TrainingDiverged
-        If a loss or gradient is not finite; the last checkpoint stays.
+        If a loss, gradient or step is not finite; the last checkpoint stays.
     """
+    ranks = join_ranks(task.config.execution)
+    with ExitStack() as held:
+        # A refusal of the first worker's reaches all: none is left waiting.
+        ranks.from_first(lambda: held.enter_context(lock_folder(task.directory)))
+        return _fit(task, ranks, on_epoch, on_step)
+
+
+def _fit(
+    task: TrainTask, ranks: Ranks, on_epoch: EpochListener | None, on_step: StepListener | None
+) -> FittedEncoder:
+    """Train in a folder that nobody else writes."""
     config = task.config
-    ranks = join_ranks(config.execution)
     store = open_store(task.store_url)
     digest = task.digest(store)
     finished = ranks.from_first(lambda: read_fitted(task.directory, digest))
@@ -216,7 +236,9 @@ def _first_look(task: TrainTask, store: VolumeStore, digest: str) -> str | None:
     remove_leftovers(task.directory)
     found = find_checkpoint(task.directory, digest)
     path = task.directory / NORMALISER_FILE
-    if found is None or not _is_normaliser(path):
+    # Marked as finished and here all the same: something is not as it was, perhaps this.
+    doubtful = (task.directory / FITTED_FILE).exists()
+    if found is None or doubtful or not _is_normaliser(path):
         config = task.config.volumes.normalisation
         modalities = task.config.fused_modalities
         fit_normaliser(store, task.normaliser_ids(), modalities, config).save(path)
@@ -282,7 +304,7 @@ def _finish(training: _Training) -> FittedEncoder:
         n_parameters=sum(p.numel() for p in parameters),
         best_epoch=best_epoch(training.history),
         leaky=training.card.leaky,
-        weights_digest=digest_file(directory / WEIGHTS_FILE),
+        digests=digest_encoder(directory),
         history=tuple(training.history),
     )
     write_fitted(fitted)

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from isthmus.config.experiment import ExecutionConfig
 from isthmus.core.errors import ResourceError
+from isthmus.core.machine import usable_cores
 from isthmus.training.memory import keep_freed_memory
 
 T = TypeVar("T")
@@ -139,6 +140,27 @@ def join_ranks(config: ExecutionConfig) -> Ranks:
     return Ranks(rank, world_size, device)
 
 
+def alone(config: ExecutionConfig) -> Ranks:
+    """Stand for this process by itself, as for evaluation.
+
+    Parameters
+    ----------
+    config : ExecutionConfig
+        The device asked for.
+
+    Returns
+    -------
+    Ranks
+        One worker, whether ``torch.distributed`` is initialised or not.
+
+    Raises
+    ------
+    ResourceError
+        If a GPU is asked for where there is none.
+    """
+    return Ranks(0, 1, choose_device(config.device))
+
+
 def choose_device(wanted: str) -> torch.device:
     """Choose where to compute.
 
@@ -170,7 +192,7 @@ def choose_device(wanted: str) -> torch.device:
 
 @contextmanager
 def compute_settings(config: ExecutionConfig, ranks: Ranks) -> Iterator[None]:
-    """Set threads and deterministic convolutions while training, then restore the caller's.
+    """Set threads and deterministic convolutions for a while, then restore the caller's.
 
     On the CPU, the same number of threads gives the same bits. On a GPU, algorithms are chosen
     deterministically where there is a choice; some kernels of torch have none.
@@ -180,7 +202,7 @@ def compute_settings(config: ExecutionConfig, ranks: Ranks) -> Iterator[None]:
     config : ExecutionConfig
         Threads of each worker; none given: the cores that this process may use, shared out.
     ranks : Ranks
-        The workers.
+        The workers; outside of training, `alone`.
 
     Yields
     ------
@@ -188,8 +210,7 @@ def compute_settings(config: ExecutionConfig, ranks: Ranks) -> Iterator[None]:
     """
     keep_freed_memory()
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(config.threads_per_worker or max(1, (cores or 1) // ranks.world_size))
+    torch.set_num_threads(config.threads_per_worker or max(1, usable_cores() // ranks.world_size))
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             yield

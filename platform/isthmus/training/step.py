@@ -170,6 +170,7 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
     ------
     TrainingDiverged
         If a loss or the gradient is not finite; on all workers, and before the weights change.
+        Or if the step is too long for a number of the weights' type.
 
     Notes
     -----
@@ -196,7 +197,7 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
     learner.scaler.unscale_(learner.optimiser)
     norm = clip_gradient(learner.model, config.gradient_clip_norm)
     _require_finite_gradient(norm, learner.scaler, plan)
-    learner.scaler.step(learner.optimiser)
+    _step_weights(learner, plan)
     learner.scaler.update()
     return losses_GM
 
@@ -239,6 +240,19 @@ def _gradients_kept_here(learner: Learner, last: bool) -> contextlib.AbstractCon
     if last or not isinstance(learner.parallel, DistributedDataParallel):
         return contextlib.nullcontext()
     return learner.parallel.no_sync()
+
+
+def _step_weights(learner: Learner, plan: StepPlan) -> None:
+    """Change the weights, unless torch cannot write the step's length."""
+    try:
+        learner.scaler.step(learner.optimiser)
+    except RuntimeError as error:
+        if "without overflow" not in str(error):
+            raise
+        raise TrainingDiverged(
+            f"The step must be finite, but in {_place(plan)} it overflows. The last checkpoint "
+            f"stays. Lower training.learning_rate ({plan.learning_rate:g})."
+        ) from None
 
 
 def _require_finite_losses(

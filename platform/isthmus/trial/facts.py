@@ -3,8 +3,10 @@
 import math
 
 from isthmus.cohort.participants import Participants
+from isthmus.cohort.splits import Split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.model.description import describe_model
+from isthmus.trial.preflight import steps_of_folds
 from isthmus.volumes.store import VolumeStore
 
 Facts = dict[str, str | int | float]
@@ -51,10 +53,8 @@ def model_facts(
     return facts
 
 
-def cohort_facts(
-    config: ExperimentConfig, participants: Participants, n_folds: int | None = None
-) -> Facts:
-    """Describe who takes part in the training.
+def cohort_facts(config: ExperimentConfig, participants: Participants) -> Facts:
+    """Describe who would take part in the training, before a split is drawn.
 
     Parameters
     ----------
@@ -62,32 +62,23 @@ def cohort_facts(
         Resolved settings.
     participants : Participants
         Development subjects.
-    n_folds : int, optional
-        Folds of the split in use, where it is known; none given: as the settings say. One fold
-        is taken to hold out ``cross_validation.hold_out_share``.
 
     Returns
     -------
     dict
-        Numbers of subjects, families, folds and steps.
+        Numbers of subjects, families and folds, and an estimate of the steps.
     """
     folds = config.cross_validation
-    if n_folds is None:
-        n_folds = 1 if folds.method == "hold_out" else folds.n_folds
-    n = len(participants.ids)
-    n_train = n * (n_folds - 1) // n_folds if n_folds > 1 else n * (1 - folds.hold_out_share)
-    n_train = math.floor(n_train * (1 - config.training.early_stopping.monitor_share))
+    n_folds = folds.n_folds if folds.method == "k_fold" else 1
+    held_out = 1 / n_folds if folds.method == "k_fold" else folds.hold_out_share
+    monitored = config.training.early_stopping.monitor_share
+    n_train = math.floor(len(participants.ids) * (1 - held_out) * (1 - monitored))
     steps = max(1, n_train // config.training.global_batch_size) * config.training.epochs
-    return {
-        "n_subjects": n,
-        "n_families": int(participants.families.nunique()),
-        "n_folds": n_folds,
-        "n_steps_per_fold": steps,
-    }
+    return {**_people(participants), "n_folds": n_folds, "n_steps_per_fold": steps}
 
 
 def trial_facts(
-    config: ExperimentConfig, store: VolumeStore, participants: Participants, n_folds: int
+    config: ExperimentConfig, store: VolumeStore, participants: Participants, split: Split
 ) -> Facts:
     """Describe a trial whose cohort is ingested.
 
@@ -99,16 +90,29 @@ def trial_facts(
         Development volumes.
     participants : Participants
         Development subjects.
-    n_folds : int
-        Folds of the split in use.
+    split : Split
+        The folds in use.
 
     Returns
     -------
     dict
         Facts of the model and of the cohort.
+
+    Raises
+    ------
+    ConfigError
+        If the global batch fits neither the workers nor a fold.
     """
     n_mask_voxels = None if store.mask_DHW is None else int(store.mask_DHW.sum())
     return {
         **model_facts(config, store.grid, n_mask_voxels),
-        **cohort_facts(config, participants, n_folds),
+        **_people(participants),
+        "n_folds": len(split.folds),
+        "n_steps_per_fold": max(steps_of_folds(config, split)),
     }
+
+
+def _people(participants: Participants) -> Facts:
+    """Count subjects and families."""
+    n_families = int(participants.families.nunique())
+    return {"n_subjects": len(participants.ids), "n_families": n_families}

@@ -19,6 +19,7 @@ from isthmus.stratification.record import RobustnessReport
 from isthmus.training.controls import MODEL, ControlResults, run_controls
 from isthmus.training.encoder import FittedEncoder, LoadedEncoder, load_encoder
 from isthmus.training.evaluate import ALL, summarise
+from isthmus.training.ranks import alone, compute_settings
 from isthmus.trial.panels import Panel, cut_panel, save_panels
 from isthmus.trial.probe import ProbeScore, probe
 from isthmus.trial.records import FoldResult
@@ -84,6 +85,13 @@ def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
     FoldResult
         Numbers over held-out subjects, probes and strata.
     """
+    execution = inputs.config.execution
+    with compute_settings(execution, alone(execution)):
+        return _evaluate(inputs, fitted)
+
+
+def _evaluate(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
+    """Evaluate under the threads and the determinism that training had."""
     config, directory, fold = inputs.config, inputs.directory, inputs.fold
     families = inputs.participants.families
     controls = run_controls(

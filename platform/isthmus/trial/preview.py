@@ -6,9 +6,11 @@ from typing import Any
 from isthmus.cohort.participants import load_participants
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError
-from isthmus.trial.facts import Facts, cohort_facts, model_facts
+from isthmus.training.order import slicing
+from isthmus.trial.facts import Facts, cohort_facts, model_facts, trial_facts
+from isthmus.trial.run import prepare_trial
 from isthmus.volumes.reference import resolve_settings
-from isthmus.volumes.sources import ImageSource, Sources, image_sources
+from isthmus.volumes.sources import ImageSource, Sources, image_sources, is_there
 from isthmus.volumes.store import open_store
 
 BYTES_PER_PARAMETER = 16  # value, gradient and Adam's two moments, in float32
@@ -44,7 +46,7 @@ class Preview:
 
 
 def preview(experiment: Experiment) -> Preview:
-    """Look at an experiment without training or ingesting.
+    """Look at an experiment without training or ingesting; whatever would stop it is an error.
 
     Parameters
     ----------
@@ -73,16 +75,17 @@ def preview(experiment: Experiment) -> Preview:
             f"{', '.join(sorted(absent)[:5])}{' ...' if len(absent) > 5 else ''}."
         )
     complete = participants.select([name for name in participants.ids if name not in absent])
-    grid, n_mask_voxels = _space(experiment, sources)
+    slicing(config.training, config.execution.workers)
+    facts: Facts = {"n_listed": len(participants.ids)}
     try:
-        complete = participants.select(open_store(experiment.store_url).participant_ids)
+        open_store(experiment.store_url)
     except ConfigError as error:
         notes.append(str(error))
-    facts: Facts = {
-        "n_listed": len(participants.ids),
-        **cohort_facts(config, complete),
-        **model_facts(config, grid, n_mask_voxels),
-    }
+        grid, n_mask_voxels = _space(experiment, sources)
+        facts |= cohort_facts(config, complete) | model_facts(config, grid, n_mask_voxels)
+    else:
+        trial = prepare_trial(experiment)
+        facts |= trial_facts(config, trial.store, trial.participants, trial.split)
     return Preview(config.digest, {**facts, **_cost(experiment, facts)}, tuple(notes))
 
 
@@ -111,7 +114,7 @@ def _space(experiment: Experiment, sources: Sources) -> tuple[tuple[int, int, in
 
 def _is_there(image: ImageSource) -> bool:
     """Tell whether an image's file exists."""
-    return image.path is not None and image.path.is_file()
+    return image.path is not None and is_there(image.path)
 
 
 def _cost(experiment: Experiment, facts: Facts) -> Facts:

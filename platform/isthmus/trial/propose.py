@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from isthmus.cohort.discover import Discovery, discover
+from isthmus.cohort.participants import load_participants
 from isthmus.config.load import Experiment, resolve
 from isthmus.core.errors import ConfigError
 from isthmus.model.geometry import fitting_embedding_size
-from isthmus.trial.facts import Facts
-from isthmus.trial.preview import cohort_grid, preview
+from isthmus.trial.facts import Facts, cohort_facts, model_facts
+from isthmus.trial.preview import cohort_grid
 
 HEADER = """\
 # Written by `isthmus init` after looking at {n_participants} participants; {n_complete} of them
@@ -81,14 +82,18 @@ def propose(folder: Path, destination: Path, preset: str) -> Proposal:
             f"{experiment.config.model.embedding_size} cannot be had at the grid {shown}."
         )
     experiment = Experiment(resolve(content, source=f"the proposal for {folder}"), here)
-    seen = preview(experiment)
+    config = experiment.config
+    facts = {
+        **cohort_facts(config, load_participants(experiment)),
+        **model_facts(config, grid),
+    }
     header = HEADER.format(
         n_participants=found.n_participants,
         n_complete=found.n_complete,
         modalities=", ".join(found.modalities),
     )
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return Proposal(header + body, tuple(notes), seen.facts)
+    return Proposal(header + body, tuple(notes), facts)
 
 
 def _content(found: Discovery, here: Path, preset: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from isthmus.cohort.participants import Participants, load_participants
-from isthmus.cohort.splits import Fold, Split, check_split, draw_split, load_split, save_split
+from isthmus.cohort.splits import Fold, Split, draw_hold_out, draw_split, load_split, save_split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import Experiment, dump_experiment
 from isthmus.core.digest import digest_of
-from isthmus.core.errors import TrainingDiverged
+from isthmus.core.errors import ConfigError, TrainingDiverged
 from isthmus.core.files import write_json, write_text
 from isthmus.core.ports import TrainLauncher
 from isthmus.core.seeds import derive_seed
@@ -35,6 +35,7 @@ from isthmus.trial.facts import trial_facts
 from isthmus.trial.fold import FoldInputs, evaluate_fold
 from isthmus.trial.provenance import take_provenance
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+from isthmus.volumes.membership import require_fits
 from isthmus.volumes.store import VolumeStore, open_store
 
 FOLD_FILE = "fold.json"
@@ -93,11 +94,14 @@ def prepare_trial(experiment: Experiment) -> PreparedTrial:
     Raises
     ------
     IsthmusError
-        If the store is missing or does not fit the experiment, or the split leaks.
+        If the store is missing, was made with other settings, or has a lockbox with whose families
+        these participants share one; or the split leaks.
     """
     config = experiment.config
     store = open_store(experiment.store_url)
-    participants = load_participants(experiment).select(store.participant_ids)
+    listed = load_participants(experiment)
+    require_fits(experiment.store_url, experiment, listed)
+    participants = listed.select(store.participant_ids)
     split = _split(experiment, participants)
     identity = {
         "experiment": config.digest,
@@ -132,7 +136,7 @@ def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -
     """
     trial = prepare_trial(experiment)
     config, directory = experiment.config, trial.directory
-    facts = trial_facts(config, trial.store, trial.participants, len(trial.split.folds))
+    facts = trial_facts(config, trial.store, trial.participants, trial.split)
     _write_inputs(trial)
     tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
     finished: list[FoldResult] = []
@@ -213,18 +217,23 @@ def _split(experiment: Experiment, participants: Participants) -> Split:
     """Read the split that was asked for, or draw one."""
     config: ExperimentConfig = experiment.config
     folds = config.cross_validation
+    monitor_share = config.training.early_stopping.monitor_share
+    stratify_by = config.cohort.stratify_by
+    seed = derive_seed(config.seed, "split")
     if folds.split_file is not None:
-        split = load_split(experiment.folder / folds.split_file, participants)
-    else:
-        split = draw_split(
-            participants,
-            folds,
-            config.training.early_stopping.monitor_share,
-            config.cohort.stratify_by,
-            derive_seed(config.seed, "split"),
-        )
-    check_split(split, participants)
-    return split
+        path = experiment.folder / folds.split_file
+        split = load_split(path, participants)
+        unmonitored = [fold.number for fold in split.folds if not fold.monitor]
+        if monitor_share > 0 and unmonitored:
+            raise ConfigError(
+                f"{path}: each fold must have a monitor part, for training.early_stopping."
+                f"monitor_share is {monitor_share:g}, but folds {unmonitored} have none. Write "
+                '"monitor" into the split file, or set monitor_share to 0.'
+            )
+        return split
+    if folds.method == "hold_out":
+        return draw_hold_out(participants, folds.hold_out_share, monitor_share, stratify_by, seed)
+    return draw_split(participants, folds, monitor_share, stratify_by, seed)
 
 
 def _write_inputs(trial: PreparedTrial) -> None:

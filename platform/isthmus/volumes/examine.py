@@ -1,14 +1,16 @@
 """The verdict on one image: everything that must hold before it is stored."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.core.digest import digest_file
 from isthmus.core.errors import ImageError
-from isthmus.volumes.nifti import Image, read_image
-from isthmus.volumes.sources import ImageSource
+from isthmus.volumes.nifti import Image, NotReadError, read_image
+from isthmus.volumes.sources import ImageSource, is_there
 from isthmus.volumes.space import Space, mismatch, resample, show_grid
 from isthmus.volumes.verdict import ImageVerdict
 
@@ -56,19 +58,30 @@ def examine_image(
     Returns
     -------
     verdict : ImageVerdict
-        With the reason when it cannot be used; no image raises an error.
+        With the reason when it cannot be used; no image raises an error. Without a digest where
+        the bytes could not be had.
     voxels_DHW : ndarray of rules.dtype or None
         On the cohort's grid, all finite; None unless accepted.
+
+    Raises
+    ------
+    TooLargeError
+        If reading would take more memory than that: no verdict on the image.
     """
     verdict = ImageVerdict(source.participant_id, source.modality, source.shown, "accepted")
-    if source.path is None or not source.path.is_file():
-        where = f"{source.shown} is no file" if source.shown else "the manifest names no file"
-        reason = f"modality {source.modality} is missing: {where}."
+    if source.path is None:
+        reason = f"modality {source.modality} is missing: the manifest names no file."
+        return replace(verdict, verdict="missing", reason=reason), None
+    if not is_there(source.path):
+        reason = f"modality {source.modality} is missing or not readable: {source.shown}."
         return replace(verdict, verdict="missing", reason=reason), None
     try:
         image = read_image(source.path, memory_limit_bytes)
-    except ImageError as error:
+    except NotReadError as error:
         return replace(verdict, verdict="refused", reason=str(error)), None
+    except ImageError as error:
+        sha256 = _digest(source.path)
+        return replace(verdict, verdict="refused", reason=str(error), sha256=sha256), None
     verdict = _described(verdict, image)
     name = source.path.name
     try:
@@ -82,6 +95,14 @@ def examine_image(
         return verdict, _stored(voxels_DHW, name, rules.dtype)
     except ImageError as error:
         return replace(verdict, verdict="refused", reason=str(error)), None
+
+
+def _digest(path: Path) -> str | None:
+    """Digest a file that is no image; None where the file system fails."""
+    try:
+        return digest_file(path)
+    except OSError:
+        return None
 
 
 def _described(verdict: ImageVerdict, image: Image) -> ImageVerdict:

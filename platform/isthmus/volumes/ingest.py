@@ -2,16 +2,17 @@
 
 import logging
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import psutil
 
 from isthmus.cohort.participants import Participants
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError, ResourceError
+from isthmus.core.machine import usable_cores
 from isthmus.volumes.ingest_report import IngestReport, refused_subjects, require_good
 from isthmus.volumes.layout import (
     COMPLETE_FILE,
@@ -20,8 +21,6 @@ from isthmus.volumes.layout import (
     VERDICTS_FILE,
     Place,
     StoreSettings,
-    discard,
-    read_records,
     read_settings,
     require_rows,
     write_settings,
@@ -29,6 +28,8 @@ from isthmus.volumes.layout import (
 from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.lock import LOCK_FILE, ingest_lock
 from isthmus.volumes.membership import assign_places
+from isthmus.volumes.nifti import TooLargeError
+from isthmus.volumes.records import discard, has_volumes, is_accepted, read_records, record_name
 from isthmus.volumes.reference import require_same, resolve_settings
 from isthmus.volumes.sources import Sources, image_sources
 from isthmus.volumes.store import open_store
@@ -55,9 +56,9 @@ def ingest(
 ) -> IngestReport:
     """Check every image of a cohort and store the volumes of those subjects whose images are good.
 
-    What is stored already, from the same bytes under the same settings, is not read again; a run
-    that was killed is completed by running it again. The lockbox is drawn over the participants
-    listed at the first ingest.
+    What is stored or refused already, from the same bytes under the same settings, is not read
+    again; a run that was killed is completed by running it again. The lockbox is drawn over the
+    participants listed at the first ingest.
 
     Parameters
     ----------
@@ -84,21 +85,25 @@ def ingest(
     ImageError
         If no subject can be used, or any image was refused and `strict` is set.
     ResourceError
-        If another ingest is writing the store, a worker process died, or the disk is full.
+        If more processes are asked for than there are cores, another ingest is writing the store,
+        a worker process died, an image does not fit in memory, or the disk is full.
     """
+    _require_cores(experiment)
     sources = image_sources(experiment, participants)
     location = StoreLocation(experiment.store_url)
     _require_own_folder(location)
     with ingest_lock(location):
         settings = _settings(location, experiment, sources)
         places = assign_places(location, participants, experiment.config)
-        kept, stale = _kept(location, places, sources)
+        kept, stale, outdated = _kept(location, places, sources)
         todo = {name: items for name, items in sources.items() if name not in kept}
-        if todo or stale:
+        _require_rows(location, settings, places)
+        if stale:
             location.remove(COMPLETE_FILE)
         for _, place in stale:
             discard(location, place.partition, place.row)
-        _require_rows(location, settings, places)
+        for place in outdated:
+            location.remove(record_name(place.partition, place.row))
         _tell(on_image, kept.values())
         outcomes = dict(kept)
         tasks = _tasks(experiment, location, settings, places, todo)
@@ -127,7 +132,7 @@ def ingest(
         n_read=sum(
             verdict.sha256 is not None for name in todo for verdict in outcomes[name].verdicts
         ),
-        n_reused=sum(len(outcome.verdicts) for outcome in kept.values()),
+        n_reused=sum(len(outcome.verdicts) for outcome in kept.values() if outcome.accepted),
         n_withdrawn=sum(participant_id not in sources for participant_id, _ in stale),
         refused=refused,
         verdicts=verdicts,
@@ -160,10 +165,11 @@ def _settings(location: StoreLocation, experiment: Experiment, sources: Sources)
 
 def _kept(
     location: StoreLocation, places: Mapping[str, Place], sources: Sources
-) -> tuple[dict[str, SubjectOutcome], list[tuple[str, Place]]]:
-    """Tell subjects whose stored volumes are still good from those whose volumes must go."""
+) -> tuple[dict[str, SubjectOutcome], list[tuple[str, Place]], list[Place]]:
+    """Tell subjects whose records still hold, volumes that must go, and refusals that must."""
     kept: dict[str, SubjectOutcome] = {}
     stale: list[tuple[str, Place]] = []
+    outdated: list[Place] = []
     n_hashed = 0
     holders = {place: participant_id for participant_id, place in places.items()}
     for partition in PARTITIONS:
@@ -171,22 +177,28 @@ def _kept(
             place = Place(partition, row)
             participant_id = holders.get(place, "")
             items = sources.get(participant_id)
-            found = items and recorded_outcome(record, participant_id, items)
+            stored = is_accepted(record)
+            lost = stored and items and not has_volumes(location, place, len(items))
+            found = items and not lost and recorded_outcome(record, participant_id, items)
             if found:
                 kept[participant_id] = found[0]
                 n_hashed += found[1] == "hash"
-            else:
+            elif stored:
                 stale.append((participant_id, place))
+            else:
+                outdated.append(place)
     if kept:
+        n_stored = sum(outcome.accepted for outcome in kept.values())
         _LOG.info(
-            "%s: %d subjects are stored already and not read again (%d by their files' size and "
-            "times, %d by hashing them)",
+            "%s: %d subjects are stored already and not read again, nor are %d that were refused "
+            "(%d by their files' size and times, %d by hashing them)",
             location.url,
-            len(kept),
+            n_stored,
+            len(kept) - n_stored,
             len(kept) - n_hashed,
             n_hashed,
         )
-    return kept, stale
+    return kept, stale, outdated
 
 
 def _require_rows(
@@ -222,26 +234,74 @@ def _tasks(
     ]
 
 
+def _require_cores(experiment: Experiment) -> None:
+    """Refuse more reading processes than this machine has cores, before anything is written."""
+    asked, there = experiment.config.execution.ingest_processes, usable_cores()
+    if asked is not None and asked > there:
+        raise ResourceError(
+            f"All reading processes must have a core, but execution asks for {asked} of them and "
+            f"there are {there} cores. Set execution.ingest_processes to {there} or less."
+        )
+
+
 def _n_processes(experiment: Experiment, location: StoreLocation, n_tasks: int) -> int:
     """Count the processes that read; a store behind a URL is written by this one alone."""
     if not location.is_local:
         return 1
-    wanted = experiment.config.execution.ingest_processes or len(os.sched_getaffinity(0))
+    wanted = experiment.config.execution.ingest_processes or usable_cores()
     return max(1, min(wanted, n_tasks))
 
 
 def _run(tasks: Sequence[SubjectTask], n_processes: int) -> Iterator[SubjectOutcome]:
-    """Do the tasks, here or in processes of their own, giving outcomes as they come."""
+    """Do the tasks, giving outcomes as they come; what was too large at first comes last."""
+    too_large: list[SubjectTask] = []
+    yield from _attempt(tasks, n_processes, too_large)
+    # How much is free, and for how many, is chance, and must not decide who is in the cohort: an
+    # image that had no room beside others gets all there is, and if that is too little, the run
+    # fails and not the subject.
+    errors = []
+    for task in too_large:
+        free = replace(task, memory_limit_bytes=psutil.virtual_memory().available)
+        try:
+            outcome = ingest_subject(free)
+        except TooLargeError as error:
+            errors.append(f"{task.participant_id}: {error}")
+            continue
+        yield outcome
+    if errors:
+        raise ResourceError(
+            f"Each image must fit in memory by itself, but those of {len(errors)} subjects do not: "
+            f"{' '.join(errors[:5])} Subjects that are finished are kept: run isthmus ingest again "
+            "where more memory is free, or take these out of the table of participants."
+        )
+
+
+def _attempt(
+    tasks: Sequence[SubjectTask], n_processes: int, too_large: list[SubjectTask]
+) -> Iterator[SubjectOutcome]:
+    """Do the tasks, here or in processes of their own, listing those that had no room."""
     if n_processes == 1:
-        yield from map(ingest_subject, tasks)
+        for task in tasks:
+            try:
+                outcome = ingest_subject(task)
+            except TooLargeError:
+                too_large.append(task)
+                continue
+            yield outcome
         return
     # Spawned: a forked process would inherit zarr's event loop and torch's threads half alive.
     pool = ProcessPoolExecutor(
         n_processes, multiprocessing.get_context("spawn"), initializer=end_with_parent
     )
     try:
-        for future in as_completed([pool.submit(ingest_subject, task) for task in tasks]):
-            yield future.result()
+        futures = {pool.submit(ingest_subject, task): task for task in tasks}
+        for future in as_completed(futures):
+            try:
+                outcome = future.result()
+            except TooLargeError:
+                too_large.append(futures[future])
+                continue
+            yield outcome
     except BrokenProcessPool:
         raise ResourceError(
             "A process that reads images ended unexpectedly, most often for want of memory. "

@@ -5,6 +5,7 @@ Shapes: M modalities, grid D, H, W.
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,7 +270,16 @@ def load_normaliser(path: Path) -> Normaliser:
         for name in ("modalities", "fitted_ids"):
             header[name] = tuple(header[name])
         return Normaliser(**header, low_MDHW=low_MDHW, high_MDHW=high_MDHW, mask_DHW=mask_DHW)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
         raise ConfigError(f"{path}: must be a saved normaliser, got: {error}.") from None
 
 

@@ -9,7 +9,8 @@ Layout, in a folder or behind an fsspec URL::
     index.json                      the row that each participant has for good, by partition
     lockbox.json                    the seal: who is set aside
     development/volumes/            zarr v3, NMDHW, chunks (1, 1, D, H, W)
-    development/records/000042.json written after the chunks of row 42: only then is it done
+    development/records/000042.json written after the chunks of row 42: only then is it done;
+                                    of a refused subject it holds why, and there are no chunks
     lockbox/...                     the same
     verdicts.tsv, complete.json     written last
 """
@@ -128,6 +129,30 @@ def read_settings(location: StoreLocation) -> StoreSettings | None:
         tuple(tuple(float(value) for value in row) for row in content["affine"]),
         content["reference"],
     )
+
+
+def require_settings(location: StoreLocation) -> StoreSettings:
+    """Read what a store was made with, which must be there.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store.
+
+    Returns
+    -------
+    StoreSettings
+        As `write_settings` wrote them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no store, or as `read_settings`.
+    """
+    settings = read_settings(location)
+    if settings is None:
+        raise ConfigError(f"There is no volume store at {location.url}. Run isthmus ingest first.")
+    return settings
 
 
 def write_settings(
@@ -267,77 +292,3 @@ def open_volumes(location: StoreLocation, partition: Partition, writable: bool =
     """
     place = location.zarr(read_only=not writable)
     return zarr.open_array(place, path=f"{partition}/volumes", mode="r+" if writable else "r")
-
-
-def record_name(partition: Partition, row: int) -> str:
-    """Name the file of a row's record; participants' labels never become file names.
-
-    Parameters
-    ----------
-    partition : {"development", "lockbox"}
-        Which array.
-    row : int
-        Which row of it, from 0.
-
-    Returns
-    -------
-    str
-        From the store's folder, with ``/`` between the parts.
-
-    Examples
-    --------
-    >>> record_name("development", 42)
-    'development/records/000042.json'
-    """
-    return f"{partition}/records/{row:06d}.json"
-
-
-def read_records(location: StoreLocation, partition: Partition) -> dict[int, dict[str, Any]]:
-    """Read the records of all finished subjects, by row.
-
-    Parameters
-    ----------
-    location : StoreLocation
-        The store.
-    partition : {"development", "lockbox"}
-        Which records.
-
-    Returns
-    -------
-    dict of int to dict
-        What `ingest_subject` recorded, by row of the partition's array; empty where nobody is
-        finished.
-
-    Raises
-    ------
-    ConfigError
-        If a record is no JSON.
-    """
-    names = (name for name in location.names(f"{partition}/records") if name.endswith(".json"))
-    return {
-        int(name.removesuffix(".json")): location.read_json(f"{partition}/records/{name}")
-        for name in names
-    }
-
-
-def discard(location: StoreLocation, partition: Partition, row: int) -> None:
-    """Forget a subject: the record first, so that half of this is not taken for a subject.
-
-    Parameters
-    ----------
-    location : StoreLocation
-        The store.
-    partition : {"development", "lockbox"}
-        Which array.
-    row : int
-        Which row of it, from 0; its values become NaN, its record need not be there.
-
-    Raises
-    ------
-    zarr.errors.ArrayNotFoundError
-        If the partition has no array.
-    IndexError
-        If the array has no such row.
-    """
-    location.remove(record_name(partition, row))
-    open_volumes(location, partition, writable=True)[row] = np.nan

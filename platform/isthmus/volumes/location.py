@@ -86,6 +86,13 @@ class StoreLocation:
                 filesystem, root = self._remote
                 filesystem.rm_file(f"{root}/{name}")
 
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if self.path is not None:
+            return (self.path / name).is_file()
+        filesystem, root = self._remote
+        return bool(filesystem.exists(f"{root}/{name}"))
+
     def names(self, folder: str = "") -> tuple[str, ...]:
         """List the names in a folder, sorted; none where there is no such folder."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -9,9 +9,11 @@ from isthmus.cohort.participants import Participants
 from isthmus.cohort.seal import SEAL_NAME, Seal, read_seal, write_seal
 from isthmus.cohort.splits import draw_lockbox
 from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError, LeakageError
-from isthmus.volumes.layout import INDEX_FILE, PARTITIONS, Partition, Place
+from isthmus.volumes.layout import INDEX_FILE, PARTITIONS, Partition, Place, require_settings
 from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.reference import require_same
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,11 +52,8 @@ def assign_places(
     index = _read_index(location)
     seal = _read_seal(location)
     share = config.cohort.lockbox_share
-    if seal is not None and seal.share != share:
-        raise ConfigError(
-            f"{location.url}: the lockbox was sealed with cohort.lockbox_share {seal.share:g}, got "
-            f"{share:g}. Set it back, or set another execution.store."
-        )
+    if seal is not None:
+        _require_share(location, seal, share)
     # Later additions are drawn with the seed of the seal: another seed in the experiment means
     # another training, not another lockbox.
     seed = config.seed if seal is None else seal.seed
@@ -76,6 +75,53 @@ def assign_places(
         for partition in PARTITIONS
         for participant_id, row in index[partition].items()
     }
+
+
+def require_fits(url: str, experiment: Experiment, participants: Participants) -> None:
+    """Refuse to study an ingested store under other settings, or with its lockbox's families.
+
+    Parameters
+    ----------
+    url : str
+        The store.
+    experiment : Experiment
+        The settings that it is to be studied under.
+    participants : Participants
+        All who are listed now, those set aside among them, with the families of now.
+
+    Raises
+    ------
+    ConfigError
+        If there is no store, it lacks its seal, or it was made with other settings.
+    ImageError
+        If a mask is declared and not there.
+    LeakageError
+        If a family is in the lockbox and in development, or seal and index contradict each other.
+    """
+    location = StoreLocation(url)
+    require_same(require_settings(location), experiment, url)
+    seal, index = _read_seal(location), _read_index(location)
+    if seal is None:
+        raise ConfigError(
+            f"{location.url}: {SEAL_NAME} must say who is in the lockbox, but is not there. Run "
+            "isthmus ingest again: it restores it."
+        )
+    _require_share(location, seal, experiment.config.cohort.lockbox_share)
+    known, sealed = set(index["development"]), set(index["lockbox"])
+    _require_agreement(location, known, sealed, seal)
+    # Of a share of 0 nobody is drawn: what is left is the check that families are whole.
+    draw_lockbox(
+        participants, 0.0, (), seal.seed, already=seal.participant_ids, known=sorted(known)
+    )
+
+
+def _require_share(location: StoreLocation, seal: Seal, share: float) -> None:
+    """Refuse another share than that of the seal."""
+    if seal.share != share:
+        raise ConfigError(
+            f"{location.url}: the lockbox was sealed with cohort.lockbox_share {seal.share:g}, got "
+            f"{share:g}. Set it back, or set another execution.store and run isthmus ingest."
+        )
 
 
 def _extend(index: Index, ids: tuple[str, ...], members: set[str]) -> None:

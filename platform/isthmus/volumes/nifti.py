@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
-from isthmus.core.errors import ImageError
+from isthmus.core.errors import ImageError, ResourceError
 from isthmus.volumes.space import Space, show_grid
 
 _HEADER_BYTES: Mapping[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -25,6 +25,14 @@ _MAX_VOXELS = 2**31
 _MAX_EXPANSION = 1032
 _MIN_EDGE = 4
 _UNREADABLE = (OSError, EOFError, zlib.error)
+
+
+class NotReadError(ImageError):
+    """The file system did not give the bytes, which says nothing about them."""
+
+
+class TooLargeError(ResourceError):
+    """An image that needs more memory than is free, which says nothing about the image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +140,16 @@ def read_image(path: Path, memory_limit_bytes: int | None = None) -> Image:
     ------
     ImageError
         As `read_header`, and if the file is cut short or damaged, holds more than its header
-        declares, needs more memory than allowed, or has values beyond float32.
+        declares, or has values beyond float32; its subclass `NotReadError` if the file system
+        failed.
+    TooLargeError
+        If reading needs more memory than allowed.
     """
     header = read_header(path)
     if memory_limit_bytes is not None and header.memory_bytes > memory_limit_bytes:
-        raise ImageError(
+        raise TooLargeError(
             f"{path.name}: reading needs {_show_bytes(header.memory_bytes)} of memory, and "
-            f"{_show_bytes(memory_limit_bytes)} are free for it; lower "
-            "execution.ingest_processes, or use a machine with more memory."
+            f"{_show_bytes(memory_limit_bytes)} are free for it."
         )
     try:
         raw = path.read_bytes()
@@ -297,7 +307,9 @@ def _scaled(stored: npt.NDArray[Any], header: ImageHeader, name: str) -> npt.NDA
 
 def _unreadable(name: str, error: BaseException) -> ImageError:
     """Say that the bytes could not be had."""
-    return ImageError(
+    # Errors of the system have a number; those of gzip, which are of the same class, have none.
+    failed = isinstance(error, OSError) and error.errno is not None
+    return (NotReadError if failed else ImageError)(
         f"{name}: must be readable to its last byte, got: {error}. The file is cut short or "
         "damaged; copy or convert it again."
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from isthmus.cohort.images import confine
 from isthmus.config.load import Experiment
@@ -13,7 +14,7 @@ from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError, ImageError
 from isthmus.volumes.layout import StoreSettings
 from isthmus.volumes.nifti import read_header, read_image
-from isthmus.volumes.sources import ImageSource
+from isthmus.volumes.sources import ImageSource, is_there
 from isthmus.volumes.space import Space, derive_space, mismatch, resample, show_grid
 
 Mask = npt.NDArray[np.bool_]
@@ -73,6 +74,8 @@ def resolve_settings(
         If no image has the declared grid and none may be resampled to it.
     ImageError
         If the mask cannot be used, or no image has a readable header.
+    ResourceError
+        If reading the mask would take more memory than is free.
     """
     volumes = experiment.config.volumes
     path = _mask_path(experiment)
@@ -127,8 +130,8 @@ def require_same(made: StoreSettings, experiment: Experiment, url: str) -> None:
             differing.append(f"{group}.{name} was {shown}")
     if differing:
         raise ConfigError(
-            f"The store {url} was made with other settings: {'; '.join(differing)}. Set another "
-            "execution.store, or remove this one to ingest again."
+            f"The store {url} was made with other settings: {'; '.join(differing)}. Set them "
+            "back, or set another execution.store and run isthmus ingest."
         )
 
 
@@ -138,14 +141,14 @@ def _mask_path(experiment: Experiment) -> Path | None:
     if declared is None:
         return None
     path = confine(experiment.cohort_root, declared)
-    if not path.is_file():
+    if not is_there(path):
         raise ImageError(f"cohort.mask must be a file in the cohort's folder, got {declared!r}.")
     return path
 
 
 def _read_mask(path: Path) -> tuple[Space, Mask]:
     """Read a mask: what is finite and not zero."""
-    image = read_image(path)
+    image = read_image(path, psutil.virtual_memory().available)
     mask_DHW = np.isfinite(image.voxels_DHW) & (image.voxels_DHW != 0)
     _require_some(mask_DHW, str(path))
     return image.header.space, mask_DHW
@@ -159,7 +162,7 @@ def _require_some(mask_DHW: Mask, what: str) -> None:
 
 def _header_space(source: ImageSource) -> Space | None:
     """Read the space of an image, where its header can be read."""
-    if source.path is None or not source.path.is_file():
+    if source.path is None or not is_there(source.path):
         return None
     try:
         return read_header(source.path).space

@@ -64,12 +64,29 @@ def image_sources(experiment: Experiment, participants: Participants) -> Sources
         for participant_id in participants.ids
     }
     found = (item.path for items in sources.values() for item in items if item.path is not None)
-    if not any(path.is_file() for path in found):
+    if not any(is_there(path) for path in found):
         raise CohortError(
             f"{root}: there must be image files, but none of those that cohort.images or "
             "cohort.manifest names is there. Check these and cohort.root."
         )
     return sources
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a path is of a file that can be looked at.
+
+    Parameters
+    ----------
+    path : Path
+        The path; links are followed.
+
+    Returns
+    -------
+    bool
+        False also where `Path.is_file` raises: for a name that is too long, or in a folder that
+        may not be read.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _source(root: Path, participant_id: str, modality: str, path: Path | None) -> ImageSource:

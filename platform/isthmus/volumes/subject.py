@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +18,9 @@ import numpy as np
 from isthmus.core.digest import digest_array, digest_file
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.volumes.examine import Rules, examine_image
-from isthmus.volumes.layout import Place, open_volumes, read_rules, read_settings, record_name
+from isthmus.volumes.layout import COMPLETE_FILE, Place, open_volumes, read_rules, read_settings
 from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.records import record_name
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.verdict import ImageVerdict
 
@@ -86,41 +89,49 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
     Returns
     -------
     SubjectOutcome
-        The verdicts; the record is written once every chunk is.
+        The verdicts; the record is written once every chunk is, and without any for a refused
+        subject.
 
     Raises
     ------
     ConfigError
         If the store's settings are no longer those of the task.
     ResourceError
-        If the store cannot be written.
+        If the store cannot be written, or as its subclass `TooLargeError` if an image needs more
+        memory than the task allows.
     """
     rules = _rules(task.store_url, task.settings_digest)
     verdicts, volumes, stamps = [], [], []
     for source in task.sources:
-        stamps.append(file_stamp(source.path))
+        stamp = file_stamp(source.path)
         verdict, voxels_DHW = examine_image(source, rules, task.memory_limit_bytes)
+        # A file that was being written may be good by now: no stamp says what was refused.
+        if verdict.verdict == "refused" and not _same_state(stamp, file_stamp(source.path)):
+            stamp = None
+        stamps.append(stamp)
         verdicts.append(verdict)
         volumes.append(voxels_DHW)
     outcome = SubjectOutcome(task.participant_id, tuple(verdicts))
     stored = [voxels_DHW for voxels_DHW in volumes if voxels_DHW is not None]
-    if not outcome.accepted:
-        return outcome
+    digests = [digest_array(voxels_DHW) for voxels_DHW in stored] if outcome.accepted else []
     record = {
         "participant_id": task.participant_id,
+        "accepted": outcome.accepted,
         "images": {
             verdict.modality: {
                 "verdict": verdict.to_json(),
                 "stamp": stamp,
-                "stored_digest": digest_array(voxels_DHW),
+                "stored_digest": digest,
             }
-            for verdict, stamp, voxels_DHW in zip(verdicts, stamps, stored, strict=True)
+            for verdict, stamp, digest in zip_longest(verdicts, stamps, digests)
         },
     }
     location = StoreLocation(task.store_url)
     place = task.place
     try:
-        open_volumes(location, place.partition, writable=True)[place.row] = np.stack(stored)
+        if outcome.accepted:
+            location.remove(COMPLETE_FILE)
+            open_volumes(location, place.partition, writable=True)[place.row] = np.stack(stored)
         location.write_json(record_name(place.partition, place.row), record)
     except OSError as error:
         raise ResourceError(
@@ -133,7 +144,7 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
 def recorded_outcome(
     record: Mapping[str, Any], participant_id: str, sources: tuple[ImageSource, ...]
 ) -> tuple[SubjectOutcome, Literal["stamp", "hash"]] | None:
-    """Take a subject from its record, if every source file is still what was stored.
+    """Take a subject from its record, if every source file is still what was examined.
 
     Parameters
     ----------
@@ -174,13 +185,22 @@ def _recorded_verdict(
     image: Mapping[str, Any], source: ImageSource
 ) -> tuple[ImageVerdict, bool] | None:
     """Take an image's verdict from its record if the file is the same, and say if it was hashed."""
-    stamp = file_stamp(source.path)
-    if stamp is None or source.path is None or stamp["size"] != image["stamp"]["size"]:
-        return None
+    now, then = file_stamp(source.path), image["stamp"]
     verdict = ImageVerdict(**{**image["verdict"], "path": source.shown})
-    if _same_stamp(stamp, image["stamp"]):
+    if verdict.verdict != "accepted" and image["verdict"]["path"] != source.shown:
+        return None  # the reason names the file
+    if verdict.verdict == "missing":
+        return (verdict, False) if now is None and then is None else None
+    # Without a digest the bytes were never had: that may have passed.
+    if now is None or then is None or verdict.sha256 is None or now["size"] != then["size"]:
+        return None
+    if _settled(then) and _same_state(now, then):
         return verdict, False
-    return (verdict, True) if digest_file(source.path) == verdict.sha256 else None
+    assert source.path is not None
+    try:
+        return (verdict, True) if digest_file(source.path) == verdict.sha256 else None
+    except OSError:
+        return None
 
 
 def file_stamp(path: Path | None) -> dict[str, Any] | None:
@@ -195,16 +215,15 @@ def file_stamp(path: Path | None) -> dict[str, Any] | None:
     -------
     dict or None
         ``path``, ``size`` in bytes, ``inode``, and in nanoseconds since 1970 ``mtime_ns``,
-        ``ctime_ns`` and ``seen_ns``, the time of this look; None where there is no such file.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be looked at, or goes while it is.
+        ``ctime_ns`` and ``seen_ns``, the time of this look; None where there is no such file, or
+        it cannot be looked at.
     """
-    if path is None or not path.is_file():
+    try:
+        status = None if path is None else path.stat()
+    except (OSError, ValueError):
         return None
-    status = path.stat()
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return None
     return {
         "path": str(path),
         "size": status.st_size,
@@ -230,11 +249,18 @@ def _await_end(parent: Any) -> None:
     os._exit(1)
 
 
-def _same_stamp(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    """Whether a file cannot have changed; the status-change time cannot be set back by copying."""
-    settled = then["seen_ns"] - max(then["ctime_ns"], then["mtime_ns"]) > _SETTLED_NS
+def _settled(stamp: Mapping[str, Any]) -> bool:
+    """Whether a later change must show: the status-change time cannot be set back by copying."""
+    changed_ns: int = max(stamp["ctime_ns"], stamp["mtime_ns"])
+    return bool(stamp["seen_ns"] - changed_ns > _SETTLED_NS)
+
+
+def _same_state(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two looks saw the same file in the same state."""
     names = ("path", "size", "mtime_ns", "ctime_ns", "inode")
-    return settled and all(now[name] == then[name] for name in names)
+    if one is None or other is None:
+        return False
+    return all(one[name] == other[name] for name in names)
 
 
 @lru_cache(maxsize=1)

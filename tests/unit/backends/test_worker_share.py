@@ -1,11 +1,9 @@
 """What workers are given: pure arithmetic over nodes."""
 
-import os
-
 import pytest
 
 from isthmus.backends import worker_share
-from isthmus.backends.worker_share import WorkerShare, check_workers, share_out, usable_cores
+from isthmus.backends.worker_share import WorkerShare, check_workers, share_out
 from isthmus.config.experiment import ExecutionConfig
 from isthmus.core.errors import ResourceError
 
@@ -59,14 +57,3 @@ def test_more_workers_than_cores_are_refused_before_anything_starts(monkeypatch)
     with pytest.raises(ResourceError, match=r"3 workers of 1 core each.* 2 cores"):
         check_workers(execution(workers=3))
     check_workers(execution(workers=3, address="head:6379"))
-
-
-def test_a_container_quota_counts(monkeypatch, tmp_path):
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(worker_share, "_CPU_QUOTA", quota)
-    without = usable_cores()
-    assert 1 <= without <= (os.cpu_count() or 1)
-    quota.write_text("max 100000\n")
-    assert usable_cores() == without
-    quota.write_text("50000 100000\n")
-    assert usable_cores() == 1

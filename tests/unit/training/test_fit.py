@@ -39,7 +39,7 @@ def test_leaves_what_it_promises(make_task: MakeTask) -> None:
     fitted = fit(task, events.append)
     names = {path.name for path in task.directory.iterdir()}
     assert names == {
-        *("normaliser.npz", "last.pt", "best.pt", "history.jsonl"),
+        *(".lock", "normaliser.npz", "last.pt", "best.pt", "history.jsonl"),
         *("model.safetensors", "encoder.json", "fitted.json"),
     }
     text = (task.directory / "history.jsonl").read_text()
@@ -97,16 +97,30 @@ def test_how_it_is_run_does_not_make_another_task(make_task: MakeTask) -> None:
         assert make_task().digest(store) != other.digest(store)
 
 
-def test_damaged_weights_are_written_again(make_task: MakeTask) -> None:
+@pytest.mark.parametrize("name", ["model.safetensors", "normaliser.npz", "encoder.json"])
+def test_what_is_damaged_after_the_end_is_written_again(make_task: MakeTask, name: str) -> None:
     task = make_task()
     fitted = fit(task)
-    weights = task.directory / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-5])
+    file = task.directory / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5])
     assert read_fitted(task.directory) is None
     again = fit(task, on_step=lambda *_: pytest.fail("a step was taken"))
     assert again == fitted
-    assert weights.read_bytes() == whole
+    assert file.read_bytes() == whole
+    file.unlink()
+    assert fit(task) == fitted
+    assert file.read_bytes() == whole
+
+
+def test_a_whole_normaliser_of_other_subjects_is_fitted_again(make_task: MakeTask) -> None:
+    task = make_task()
+    fitted = fit(task)
+    file = task.directory / "normaliser.npz"
+    whole = file.read_bytes()
+    replace(load_normaliser(file), fitted_ids=("sub-99",)).save(file)
+    assert fit(task) == fitted
+    assert file.read_bytes() == whole
 
 
 def test_a_damaged_normaliser_is_fitted_again(
@@ -119,7 +133,7 @@ def test_a_damaged_normaliser_is_fitted_again(
     normaliser.write_bytes(b"damaged")
     (task.directory / "fitted.json").unlink()
     with caplog.at_level(logging.WARNING, "isthmus.training"):
-        assert fit(task).weights_digest == fitted.weights_digest
+        assert fit(task).digests == fitted.digests
     assert "It is fitted again" in caplog.text
     assert load_normaliser(normaliser).digest == whole
 
@@ -217,6 +231,24 @@ def test_a_rate_that_explodes_stops_and_names_the_subjects(make_task: MakeTask) 
     assert f"Subjects of the global batch: {', '.join(batch)}." in message
     assert "training.learning_rate (1e+30)" in message
     assert not (task.directory / "fitted.json").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_step_too_long_for_float32_is_a_divergence(make_task: MakeTask, optimizer: str) -> None:
+    task = make_task("training.learning_rate=1e38", f"training.optimizer={optimizer}")
+    with pytest.raises(TrainingDiverged, match=r"epoch 1, step 1 it overflows.*\(1e\+38\)"):
+        fit(task)
+
+
+def test_another_error_of_the_optimiser_is_no_divergence(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(make_task())
 
 
 def test_a_monitored_loss_that_is_no_number_stops(make_task: MakeTask) -> None:

@@ -101,7 +101,7 @@ def test_killed_and_resumed(
     resumed = kills != [("step", 1)]
     assert ("resumed at epoch" in output) == resumed, output
     assert outcome(tmp_path / "fold") == undisturbed
-    assert not list((tmp_path / "fold").glob(".*"))
+    assert not list((tmp_path / "fold").glob(".*.tmp"))
 
 
 def test_killed_at_random_times(

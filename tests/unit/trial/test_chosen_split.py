@@ -11,9 +11,12 @@ from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import save_split
 from isthmus.config.load import load_experiment, resolve
 from isthmus.core.errors import ConfigError
+from isthmus.training.launch import InProcessLauncher
 from isthmus.trial.facts import cohort_facts
+from isthmus.trial.preflight import steps_of_folds
+from isthmus.trial.preview import preview
 from isthmus.trial.propose import propose
-from isthmus.trial.run import prepare_trial
+from isthmus.trial.run import prepare_trial, run_trial
 
 MONITOR = "training.early_stopping.monitor_share=0.2"
 
@@ -72,17 +75,30 @@ def test_steps_follow_the_folds_in_use():
     people = Participants(pd.DataFrame(index=[f"sub-{i}" for i in range(100)]))
     cohort = {"images": "{participant_id}_{modality}.nii", "modalities": ["T1w"]}
 
-    def steps(*overrides: str, n_folds: int | None = None) -> tuple[int, int]:
-        facts = cohort_facts(
-            resolve({"cohort": cohort, "training": {"epochs": 1}}, overrides), people, n_folds
-        )
+    def steps(*overrides: str) -> tuple[int, int]:
+        config = resolve({"cohort": cohort, "training": {"epochs": 1}}, overrides)
+        facts = cohort_facts(config, people)
         return int(facts["n_folds"]), int(facts["n_steps_per_fold"])
 
     assert steps() == (10, 90)
-    assert steps(n_folds=2) == (2, 50)
+    assert steps("cross_validation.n_folds=2") == (2, 50)
     hold_out = ["cross_validation.method=hold_out", "cross_validation.hold_out_share=0.3"]
-    assert steps(*hold_out) == steps(*hold_out, n_folds=1) == (1, 70)
-    assert steps(*hold_out, n_folds=4) == (4, 75)
+    assert steps(*hold_out) == (1, 70)
+
+
+def test_steps_are_those_of_the_folds_in_use(ran):
+    config, split = ran.experiment.config, prepare_trial(ran.experiment).split
+    expected = tuple(2 * (len(fold.train) // 2) for fold in split.folds)
+    assert steps_of_folds(config, split) == expected
+    assert ran.result.facts["n_steps_per_fold"] == max(expected)
+
+
+def test_a_batch_that_workers_cannot_share_is_refused_before_anything_runs(ingested):
+    experiment = load_experiment(ingested, ["execution.workers=3"])
+    with pytest.raises(ConfigError, match=r"global_batch_size \(2\) must be a multiple"):
+        preview(experiment)
+    with pytest.raises(ConfigError, match=r"global_batch_size \(2\) must be a multiple"):
+        run_trial(experiment, InProcessLauncher(), lambda event: None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from isthmus.config.load import load_experiment
-from isthmus.core.errors import ConfigError, LeakageError, TrainingDiverged
+from isthmus.core.errors import ConfigError, ImageError, LeakageError, TrainingDiverged
 from isthmus.core.ports import EpochEvent
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.training.controls import CONTROLS
@@ -176,3 +176,35 @@ def test_zero_phenotypes_are_an_outcome_not_an_error(ingested, tmp_path):
     report = result.folds[0].strata
     assert report.factors.kind == "no_factors"
     assert "phenotypes" in report.factors.reason
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "named"),
+    [
+        ("volumes.storage_dtype=float16", ConfigError, "storage_dtype was 'float32'"),
+        ("volumes.min_mask_coverage=0.1", ConfigError, "min_mask_coverage was 0.5"),
+        ("cohort.mask=null", ConfigError, "cohort.mask was"),
+        ("cohort.mask=gone.nii.gz", ImageError, "cohort.mask must be a file"),
+        ("cohort.lockbox_share=0.3", ConfigError, "lockbox_share 0.1, got 0.3"),
+    ],
+)
+def test_a_store_made_with_other_settings_is_not_trained_on(ingested, override, error, named):
+    with pytest.raises(error, match=named):
+        prepare_trial(load_experiment(ingested, [override]))
+
+
+def test_relatives_of_the_lockbox_are_not_trained_on(ingested):
+    # With this column for families, everybody in the lockbox has relatives in development.
+    with pytest.raises(LeakageError, match="must keep families whole"):
+        prepare_trial(load_experiment(ingested, ["cohort.group_by=sex"]))
+
+
+def test_one_modality_is_a_trial_too(ingested, tmp_path):
+    experiment = load_experiment(
+        ingested, ["model.modalities=[T1w]", "training.epochs=1", f"execution.output={tmp_path}"]
+    )
+    result = run_trial(experiment, InProcessLauncher(), lambda event: None)
+    metrics = result.folds[0].metrics
+    assert metrics["validation_mse"] == metrics["validation_mse/T1w"]
+    assert metrics["pca_mse"] == metrics["pca_mse/T1w"]
+    assert not any(name.endswith("/FA") for name in metrics)

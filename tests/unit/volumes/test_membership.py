@@ -3,15 +3,21 @@ import json
 import pandas as pd
 import pytest
 
+from isthmus.cohort.lockbox import open_lockbox
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.seal import read_seal
 from isthmus.core.errors import CohortError, ConfigError, ImageError, LeakageError
 from isthmus.volumes.ingest import ingest
+from isthmus.volumes.lockbox_store import open_lockbox_store
+from isthmus.volumes.membership import require_fits
 from isthmus.volumes.store import open_store
 
 
 def ids_of(experiment, partition):
-    return set(open_store(experiment.store_url, partition).participant_ids)
+    if partition == "development":
+        return set(open_store(experiment.store_url).participant_ids)
+    ids = read_seal(experiment.folder / experiment.config.execution.store).participant_ids
+    return set(open_lockbox_store(experiment.store_url, ids).participant_ids)
 
 
 def families(cohort, pairs):
@@ -117,3 +123,56 @@ def test_a_lost_seal_is_written_again_the_same(sealed, tmp_path):
     path.unlink()
     ingest(experiment, participants)
     assert path.read_text() == before
+
+
+def test_a_store_fits_what_it_was_made_with(sealed):
+    _, experiment, participants, _ = sealed
+    require_fits(experiment.store_url, experiment, participants)
+
+
+def test_a_family_found_after_the_ingest_is_no_development(sealed):
+    cohort, experiment, _, _ = sealed
+    regrouped = families(cohort, lambda name: str(int(name[-2:]) // 6))
+    with pytest.raises(LeakageError, match="must keep families whole"):
+        require_fits(experiment.store_url, experiment, regrouped)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"volumes__storage_dtype": "float16"}, r"storage_dtype was 'float32', is 'float16'"),
+        ({"volumes__min_finite_share": 0.5}, r"min_finite_share was 1.0, is 0.5"),
+        ({"cohort__lockbox_share": 0.1}, r"lockbox_share 0.34, got 0.1"),
+    ],
+)
+def test_other_settings_do_not_fit(sealed, settings, named):
+    cohort, _, participants, _ = sealed
+    other = cohort.experiment(**{"cohort__lockbox_share": 0.34, **settings})
+    with pytest.raises(ConfigError, match=rf"{named}.*another execution\.store and run isthmus"):
+        require_fits(other.store_url, other, participants)
+
+
+def test_a_mask_that_is_gone_does_not_fit(sealed):
+    cohort, _, participants, _ = sealed
+    other = cohort.experiment(cohort__lockbox_share=0.34, cohort__mask="gone.nii.gz")
+    with pytest.raises(ImageError, match=r"cohort\.mask must be a file .*gone"):
+        require_fits(other.store_url, other, participants)
+
+
+def test_without_its_seal_a_store_does_not_fit(sealed, tmp_path):
+    _, experiment, participants, _ = sealed
+    (tmp_path / "store" / "lockbox.json").unlink()
+    with pytest.raises(ConfigError, match=r"lockbox\.json must say who .*isthmus ingest again"):
+        require_fits(experiment.store_url, experiment, participants)
+
+
+def test_the_lockbox_is_read_by_the_ids_of_its_opening(sealed):
+    _, experiment, _, _ = sealed
+    ids = open_lockbox(experiment.folder / "store", "a test")
+    store = open_lockbox_store(experiment.store_url, ids)
+    assert store.participant_ids == ids
+    assert store.read(ids[0], ["T1w"]).shape == (1, 8, 10, 8)
+    with pytest.raises(LeakageError, match=rf"these lack \['{ids[0]}'\]"):
+        open_lockbox_store(experiment.store_url, ids[1:])
+    with pytest.raises(TypeError):
+        open_store(experiment.store_url, "lockbox")

@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ImageError
-from isthmus.volumes.nifti import read_header, read_image
+from isthmus.volumes.nifti import TooLargeError, read_header, read_image
 
 SHAPE = (5, 6, 7)
 
@@ -135,7 +135,7 @@ def test_what_no_gzip_file_could_hold_is_refused(tmp_path):
 
 def test_memory_limit(tmp_path):
     path = saved(tmp_path / "a.nii.gz", values())
-    with pytest.raises(ImageError, match=r"needs .*KiB of memory, and 1000 bytes are free"):
+    with pytest.raises(TooLargeError, match=r"needs .*KiB of memory, and 1000 bytes are free"):
         read_image(path, memory_limit_bytes=1000)
 
 

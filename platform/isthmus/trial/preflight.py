@@ -1,0 +1,33 @@
+"""What would stop a trial halfway, looked for before its first fold is trained."""
+
+from isthmus.cohort.splits import Split
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.training.order import slicing, steps_per_epoch
+
+
+def steps_of_folds(config: ExperimentConfig, split: Split) -> tuple[int, ...]:
+    """Count the optimiser steps that each fold takes, without early stopping.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Resolved settings.
+    split : Split
+        The folds.
+
+    Returns
+    -------
+    tuple of int
+        Steps of each fold over all its epochs.
+
+    Raises
+    ------
+    ConfigError
+        If a global batch cannot be cut among the workers, or a fold has not one whole batch.
+    """
+    training = config.training
+    slicing(training, config.execution.workers)
+    return tuple(
+        training.epochs * steps_per_epoch(len(fold.train), training.global_batch_size)
+        for fold in split.folds
+    )
