@@ -278,7 +278,7 @@ def load_normaliser(path: Path) -> Normaliser:
         EOFError,
         zipfile.BadZipFile,
         zlib.error,
-        NotImplementedError,
+        RuntimeError,
     ) as error:
         raise ConfigError(f"{path}: must be a saved normaliser, got: {error}.") from None
 
