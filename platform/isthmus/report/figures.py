@@ -62,7 +62,7 @@ def controls_figure(result: TrialResult) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Logarithmic MSE axis; a short line marks the mean over folds.
+        MSE from zero, on normalised intensity; a short line marks the mean over folds.
     """
     figure = Figure(figsize=(6.5, 3.2), layout="constrained")
     axis = figure.subplots()
@@ -76,8 +76,9 @@ def controls_figure(result: TrialResult) -> Figure:
         axis.text(mean, row - 0.3, f"{mean:.4g}", fontsize=7, ha="center", va="bottom")
     axis.set_yticks(range(len(CONTROL_LABELS)), list(CONTROL_LABELS.values()))
     axis.invert_yaxis()
-    axis.set_xscale("log")
-    axis.set_xlabel("held-out MSE in the mask (normalised intensity), one point a fold")
+    axis.margins(x=0.08)
+    axis.set_xlim(left=0.0)
+    axis.set_xlabel("held-out MSE in the mask, a point a fold")
     if result.leaky:
         _label_leaky(axis)
     return figure
