@@ -28,7 +28,7 @@ def isthmus(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
 
@@ -174,6 +174,7 @@ def test_interrupted_politely_it_says_how_to_go_on(trained, tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(usable_cores() < 2, reason="two training workers need two cores")
 def test_the_demo_runs_all_of_it_on_ray(tmp_path):
     done = isthmus("demo", "--subjects", "24", "--workers", "2", folder=tmp_path)

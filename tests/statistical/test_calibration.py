@@ -15,6 +15,8 @@ ALPHA = 0.05
 N_SIMULATIONS = 400
 N_PERMUTATIONS = 199
 Region = Callable[[int, float], tuple[int, int]]
+Number = Callable[[int], int]
+Show = Callable[[int, int, float], int]
 
 
 def twins(rng: np.random.Generator) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -29,10 +31,10 @@ def twins(rng: np.random.Generator) -> tuple[list[str], np.ndarray, np.ndarray]:
     return [f"fam-{k}" for k in family_of], strata, scores[:, None]
 
 
-def rejections(blocks: bool) -> int:
+def rejections(blocks: bool, n_simulations: int) -> int:
     """Count p <= alpha over simulations."""
     count = 0
-    for simulation in range(N_SIMULATIONS):
+    for simulation in range(n_simulations):
         families, strata, scores = twins(np.random.default_rng([11, simulation]))
         plan = plan_permutations(
             families if blocks else None, N_PERMUTATIONS, simulation, n_subjects=len(families)
@@ -41,27 +43,35 @@ def rejections(blocks: bool) -> int:
     return int(count)
 
 
-def test_with_families_as_blocks_the_level_is_kept(acceptance: Region) -> None:
-    low, high = acceptance(N_SIMULATIONS, ALPHA)
-    assert low <= rejections(blocks=True) <= high
+def test_with_families_as_blocks_the_level_is_kept(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    n = simulations(N_SIMULATIONS)
+    low, high = acceptance(n, ALPHA)
+    assert low <= show(rejections(True, n), n, ALPHA) <= high
 
 
-def test_without_blocks_the_level_is_visibly_broken(acceptance: Region) -> None:
-    _, high = acceptance(N_SIMULATIONS, ALPHA)
-    naive = rejections(blocks=False)
+def test_without_blocks_the_level_is_visibly_broken(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    n = simulations(N_SIMULATIONS)
+    _, high = acceptance(n, ALPHA)
+    naive = show(rejections(False, n), n, ALPHA)
     assert naive > high
-    assert naive >= 2 * ALPHA * N_SIMULATIONS
+    assert naive >= 2 * ALPHA * n
 
 
-def test_unrelated_subjects_free_permutation_and_ties(acceptance: Region) -> None:
-    count = 0
-    for simulation in range(N_SIMULATIONS):
+def test_unrelated_subjects_free_permutation_and_ties(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    count, n = 0, simulations(N_SIMULATIONS)
+    for simulation in range(n):
         rng = np.random.default_rng([12, simulation])
         scores = rng.integers(0, 6, (45, 1)).astype(float)
         plan = plan_permutations(None, N_PERMUTATIONS, simulation, n_subjects=45)
         count += associate(scores, rng.integers(0, 4, 45), plan).p_permutation[0] <= ALPHA
-    low, high = acceptance(N_SIMULATIONS, ALPHA)
-    assert low <= count <= high
+    low, high = acceptance(n, ALPHA)
+    assert low <= show(int(count), n, ALPHA) <= high
 
 
 def test_p_values_are_uniform_with_blocks() -> None:

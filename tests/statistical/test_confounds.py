@@ -11,6 +11,8 @@ ALPHA = 0.05
 N_SIMULATIONS = 300
 N_PERMUTATIONS = 199
 Region = Callable[[int, float], tuple[int, int]]
+Number = Callable[[int], int]
+Show = Callable[[int, int, float], int]
 
 
 def only_age(simulation: int) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
@@ -26,10 +28,10 @@ def only_age(simulation: int) -> tuple[list[str], np.ndarray, np.ndarray, np.nda
     return [f"fam-{k}" for k in family_of], strata, scores[:, None], np.column_stack([age, sex])
 
 
-def rejections(declared: bool) -> int:
+def rejections(declared: bool, n_simulations: int) -> int:
     """Count p <= alpha over simulations."""
     count = 0
-    for simulation in range(N_SIMULATIONS):
+    for simulation in range(n_simulations):
         families, strata, scores, confounds = only_age(simulation)
         plan = plan_permutations(families, N_PERMUTATIONS, simulation)
         test = associate(scores, strata, plan, confounds if declared else None)
@@ -37,13 +39,17 @@ def rejections(declared: bool) -> int:
     return int(count)
 
 
-def test_undeclared_age_looks_like_strata() -> None:
-    assert rejections(declared=False) > 0.9 * N_SIMULATIONS
+def test_undeclared_age_looks_like_strata(simulations: Number, show: Show) -> None:
+    n = simulations(N_SIMULATIONS)
+    assert show(rejections(False, n), n, ALPHA) > 0.9 * n
 
 
-def test_declared_age_is_no_finding_and_the_level_is_kept(acceptance: Region) -> None:
-    low, high = acceptance(N_SIMULATIONS, ALPHA)
-    assert low <= rejections(declared=True) <= high
+def test_declared_age_is_no_finding_and_the_level_is_kept(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    n = simulations(N_SIMULATIONS)
+    low, high = acceptance(n, ALPHA)
+    assert low <= show(rejections(True, n), n, ALPHA) <= high
 
 
 def test_an_effect_beyond_age_is_still_found() -> None:

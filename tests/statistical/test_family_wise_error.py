@@ -12,6 +12,8 @@ ALPHA = 0.05
 N_SIMULATIONS = 300
 N_FACTORS = 8
 Region = Callable[[int, float], tuple[int, int]]
+Number = Callable[[int], int]
+Show = Callable[[int, int, float], int]
 
 
 def cohort(simulation: int, n_planted: int = 0) -> AssociationTest:
@@ -30,25 +32,32 @@ def any_rejection(p_F: np.ndarray) -> bool:
     return bool((p_F <= ALPHA).any())
 
 
-def test_max_t_keeps_the_family_wise_level_and_plain_p_does_not(acceptance: Region) -> None:
-    tests = [cohort(simulation) for simulation in range(N_SIMULATIONS)]
-    low, high = acceptance(N_SIMULATIONS, ALPHA)
-    assert low <= sum(any_rejection(max_t(test.h, test.null_h)) for test in tests) <= high
-    assert sum(any_rejection(test.p_permutation) for test in tests) > high
+def test_max_t_keeps_the_family_wise_level_and_plain_p_does_not(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    n, adjusted, plain = simulations(N_SIMULATIONS), 0, 0
+    for simulation in range(n):
+        test = cohort(simulation)
+        adjusted += any_rejection(max_t(test.h, test.null_h))
+        plain += any_rejection(test.p_permutation)
+    low, high = acceptance(n, ALPHA)
+    assert low <= show(adjusted, n, ALPHA) <= high
+    assert show(plain, n, ALPHA) > high
 
 
-def test_max_t_keeps_it_among_true_effects(acceptance: Region) -> None:
+def test_max_t_keeps_it_among_true_effects(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
     """Strong control: stepping past two true effects gives the six nulls no more room."""
-    false_alarms = 0
-    found = 0
-    for simulation in range(N_SIMULATIONS):
+    n, false_alarms, found = simulations(N_SIMULATIONS), 0, 0
+    for simulation in range(n):
         test = cohort(simulation, n_planted=2)
         adjusted = max_t(test.h, test.null_h)
         false_alarms += any_rejection(adjusted[2:])
         found += any_rejection(adjusted[:2])
-    _, high = acceptance(N_SIMULATIONS, ALPHA)
-    assert false_alarms <= high
-    assert found > 0.9 * N_SIMULATIONS
+    _, high = acceptance(n, ALPHA)
+    assert show(false_alarms, n, ALPHA) <= high
+    assert found > 0.9 * n
 
 
 def test_false_discovery_rate_is_bounded_among_true_effects(acceptance: Region) -> None:

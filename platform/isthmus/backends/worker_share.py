@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.config.experiment import ExecutionConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 from isthmus.core.machine import usable_cores
 

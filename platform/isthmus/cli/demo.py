@@ -11,7 +11,7 @@ from isthmus.cli.terminal import AsJson, Traceback, command, err
 from isthmus.cli.train import FAILED_FOLDS_EXIT_CODE, run_and_publish, show_trained
 from isthmus.cohort.phantom import make_phantom
 from isthmus.cohort.phantom_settings import PhantomConfig
-from isthmus.config.experiment import ExecutionConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.config.load import load_experiment
 from isthmus.core.files import write_text
 from isthmus.trial.propose import propose

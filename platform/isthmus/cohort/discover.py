@@ -16,6 +16,7 @@ __all__ = ["Discovery", "LeftOut", "discover"]
 
 _MASKS = ("mask.nii.gz", "mask.nii", "brain_mask.nii.gz", "brain_mask.nii", "brainmask.nii.gz")
 _FAMILY = ("family_id", "family", "familyid", "fam_id")
+_KINSHIP = ("kinship", "zygosity", "relation")
 _SITE = ("site", "site_id", "center", "centre", "scanner", "acquisition_site")
 _SEX = ("sex", "gender")
 _HEAD_SIZE = re.compile(r"(icv|etiv|tiv)(_.*)?$", re.IGNORECASE)
@@ -40,8 +41,8 @@ class Discovery:
         Other labels that fit the pattern, with the reason.
     mask : str or None
         Brain mask common to the cohort.
-    group_by, site : str or None
-        Columns of family and site.
+    group_by, kinship, site : str or None
+        Columns of family, of what a participant is to it, and of site.
     phenotypes : tuple of str
         Numeric columns that may be phenotypes: candidates, to be judged by who knows them.
     confounds : tuple of str
@@ -60,6 +61,7 @@ class Discovery:
     left_out: tuple[LeftOut, ...]
     mask: str | None
     group_by: str | None
+    kinship: str | None
     site: str | None
     phenotypes: tuple[str, ...]
     confounds: tuple[str, ...]
@@ -88,6 +90,7 @@ class Discovery:
             "phenotypes": list(self.phenotypes),
             "confounds": list(self.confounds),
             "group_by": self.group_by,
+            "kinship": self.kinship,
             "site": self.site,
             "stratify_by": stratify_by,
         }
@@ -131,8 +134,9 @@ def discover(folder: Path) -> Discovery:
     text = read_table(path)
     columns = {name.lower(): name for name in reversed(text.columns)}
     group_by = next((columns[name] for name in _FAMILY if name in columns), None)
+    kinship = next((columns[name] for name in _KINSHIP if group_by and name in columns), None)
     site = next((columns[name] for name in _SITE if name in columns), None)
-    table = as_frame(text, keep_text=[name for name in (group_by, site) if name])
+    table = as_frame(text, keep_text=[name for name in (group_by, kinship, site) if name])
     layout = find_layout(folder, list(table.index))
     if layout is None:
         raise CohortError(
@@ -143,7 +147,7 @@ def discover(folder: Path) -> Discovery:
     if site is not None and table[site].nunique() < 2:
         site = None
     confounds, notes = _confounds(table)
-    phenotypes, more = _phenotypes(table, {*confounds, group_by, site})
+    phenotypes, more = _phenotypes(table, {*confounds, group_by, kinship, site})
     complete = frozenset.intersection(*layout.modalities.values())
     return Discovery(
         folder,
@@ -152,6 +156,7 @@ def discover(folder: Path) -> Discovery:
         layout.left_out,
         next((name for name in _MASKS if (folder / name).is_file()), None),
         group_by,
+        kinship,
         site,
         phenotypes,
         confounds,

@@ -38,6 +38,8 @@ class Participants:
     declared : tuple of str or None
         Columns that the experiment names, which alone enter the digest: another column added to
         the table, or changed in it, leaves a trial what it is. None: every column enters.
+    kinship_column : str or None
+        Column of what a participant is to its family.
     """
 
     table: pd.DataFrame
@@ -46,6 +48,7 @@ class Participants:
     digest: str = ""
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     declared: tuple[str, ...] | None = None
+    kinship_column: str | None = None
 
     def __post_init__(self) -> None:
         """Fill in what follows from the table."""
@@ -53,7 +56,12 @@ class Participants:
             object.__setattr__(self, "levels", _levels(self.table))
         if not self.digest:
             counted = self.table if self.declared is None else self.table[list(self.declared)]
-            object.__setattr__(self, "digest", _digest(counted, self.group_by, self.site))
+            labels = {
+                "group_by": self.group_by,
+                "site": self.site,
+                "kinship": self.kinship_column,
+            }
+            object.__setattr__(self, "digest", _digest(counted, labels))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -72,6 +80,17 @@ class Participants:
             for family, own in zip(self.table[self.group_by], alone, strict=True)
         ]
         return pd.Series(labels, index=index, dtype=object, name="family")
+
+    @property
+    def kinship(self) -> "pd.Series[Any] | None":
+        """What each participant is to its family, ``n/a`` where missing; None if not declared."""
+        if self.kinship_column is None:
+            return None
+        labels = [
+            "n/a" if pd.isna(label) else str(label) for label in self.table[self.kinship_column]
+        ]
+        index = pd.Index(self.ids, name="participant_id")
+        return pd.Series(labels, index=index, dtype=object, name="kinship")
 
     def select(self, ids: Sequence[str]) -> "Participants":
         """Keep some participants.
@@ -101,6 +120,7 @@ class Participants:
             self.site,
             levels=self.levels,
             declared=self.declared,
+            kinship_column=self.kinship_column,
         )
 
     def numeric(
@@ -246,7 +266,7 @@ def load_participants(experiment: Experiment) -> Participants:
     ------
     CohortError
         If the table cannot be read, lists a participant twice, or lacks a declared column; or if
-        a phenotype or probe target is not numeric.
+        a phenotype is not numeric.
     """
     config = experiment.config
     cohort = config.cohort
@@ -259,6 +279,7 @@ def load_participants(experiment: Experiment) -> Participants:
         "cohort.phenotypes": cohort.phenotypes,
         "cohort.confounds": cohort.confounds,
         "cohort.group_by": (cohort.group_by,) if cohort.group_by else (),
+        "cohort.kinship": (cohort.kinship,) if cohort.kinship else (),
         "cohort.site": (cohort.site,) if cohort.site else (),
         "cohort.stratify_by": cohort.stratify_by,
         "controls.probe_targets": config.controls.probe_targets,
@@ -266,19 +287,19 @@ def load_participants(experiment: Experiment) -> Participants:
     table.require(["participant_id"])
     for setting, columns in declared.items():
         table.require(columns, asked_by=setting)
-    labels = [name for name in (cohort.group_by, cohort.site) if name is not None]
+    labels = [name for name in (cohort.group_by, cohort.kinship, cohort.site) if name is not None]
     participants = Participants(
         as_frame(table, keep_text=labels),
         cohort.group_by,
         cohort.site,
         declared=tuple(sorted({name for columns in declared.values() for name in columns})),
+        kinship_column=cohort.kinship,
     )
     # A column that is no number must be found now, not after the training.
-    for setting in ("cohort.phenotypes", "controls.probe_targets"):
-        try:
-            participants.numeric(declared[setting])
-        except CohortError as error:
-            raise CohortError(f"{setting}: {error}") from None
+    try:
+        participants.numeric(cohort.phenotypes)
+    except CohortError as error:
+        raise CohortError(f"cohort.phenotypes: {error}") from None
     participants.design(cohort.confounds)
     return participants
 
@@ -292,7 +313,7 @@ def _levels(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _digest(table: pd.DataFrame, group_by: str | None, site: str | None) -> str:
+def _digest(table: pd.DataFrame, labels: Mapping[str, str | None]) -> str:
     """Digest the content, independent of the order of rows and columns."""
     ordered = table.sort_index()
     columns = {
@@ -300,7 +321,7 @@ def _digest(table: pd.DataFrame, group_by: str | None, site: str | None) -> str:
         for name in ordered.columns
     }
     ids = [str(label) for label in ordered.index]
-    return digest_of({"ids": ids, "columns": columns, "group_by": group_by, "site": site})
+    return digest_of({"ids": ids, "columns": columns, **labels})
 
 
 def _plain(value: Any) -> str | float:

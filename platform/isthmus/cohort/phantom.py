@@ -38,7 +38,8 @@ def make_phantom(folder: Path, config: PhantomConfig) -> None:
 
     Writes ``participants.tsv``, ``<participant_id>/<participant_id>_<modality>.nii.gz``, the
     template's ``mask.nii.gz``, ``phantom.json`` (the recipe), and ``truth.tsv`` (the stratum,
-    kinship and latent values of each participant, which no analysis may read).
+    kinship and latent values of each participant, which no analysis may read; the kinship is in
+    ``participants.tsv`` too).
 
     Parameters
     ----------
@@ -169,6 +170,7 @@ def _write_participants(path: Path, config: PhantomConfig, people: People) -> No
     columns = {
         "participant_id": list(people.participant_ids),
         "family_id": [f"fam-{number:03d}" for number in people.family],
+        "kinship": list(people.kinship),
         "site": [f"site{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[n % 26]}{n // 26 or ''}" for n in people.site],
         "age": [f"{age:.1f}" for age in people.age],
         "sex": list(people.sex),

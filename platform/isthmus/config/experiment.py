@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from isthmus.config.architecture import ModelConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.config.settings import Settings
 from isthmus.config.stratification import StratificationConfig
 from isthmus.config.training import TrainingConfig
@@ -57,6 +58,12 @@ class CohortConfig(Settings):
     group_by: str | None = Field(
         None, description="Column of the family; its members are never separated."
     )
+    kinship: str | None = Field(
+        None,
+        description="Column that says what a participant is to its family (MZ, DZ, sibling ...): "
+        "permutations exchange families only with families of the same make-up, and members only "
+        "with members of the same kind; none given: all members of a family are taken to be alike.",
+    )
     site: str | None = Field(
         None,
         description="Column of the acquisition site; folds and lockbox are stratified by it too, "
@@ -85,6 +92,16 @@ class CohortConfig(Settings):
     def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse repeated columns."""
         return _each_once(value)
+
+    @model_validator(mode="after")
+    def _within_families(self) -> "CohortConfig":
+        """Refuse a kinship to families that are not named."""
+        if self.kinship is not None and self.group_by is None:
+            raise ValueError(
+                "cohort.kinship says what a participant is to its family and needs "
+                f"cohort.group_by; set it or leave it out, got {self.kinship!r}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> "CohortConfig":
@@ -200,37 +217,6 @@ class ControlsConfig(Settings):
     def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse repeated columns."""
         return _each_once(value)
-
-
-class ExecutionConfig(Settings):
-    """How the running is organised. Nothing here changes a result or enters the digest."""
-
-    output: str = Field("runs", description="Folder of trials, from the experiment file's folder.")
-    store: str = Field(
-        "store", description="Folder or fsspec URL of the volume store, from the same folder."
-    )
-    tracking_uri: str | None = Field(
-        None, description="MLflow; none given: a sqlite file beside the trials."
-    )
-    address: str | None = Field(
-        None, description="Ray cluster; none given: a local one where Ray is needed."
-    )
-    workers: int = Field(
-        1, ge=1, le=1024, description="Training processes; with two or more, on Ray."
-    )
-    threads_per_worker: int | None = Field(
-        None, ge=1, description="Compute threads of each; none given: the cores shared out."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
-    max_failures: int = Field(
-        2, ge=0, description="Worker failures after which a fold is given up."
-    )
-    ingest_processes: int | None = Field(
-        None, ge=1, description="Processes that read images; none given: one a core."
-    )
-    checkpoint_every_steps: int = Field(
-        100, ge=1, description="Optimiser steps between checkpoints; each epoch's end has one."
-    )
 
 
 class ExperimentConfig(Settings):

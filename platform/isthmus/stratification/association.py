@@ -64,41 +64,6 @@ def one_hot(labels_N: LabelArray) -> FloatArray:
     return np.eye(len(present))[inverse]
 
 
-def kruskal_wallis(scores_NF: FloatArray, labels_N: LabelArray) -> FloatArray:
-    """Compute Kruskal-Wallis H for each factor.
-
-    H measures how far the strata's mean ranks lie apart. Under the null hypothesis the factor has
-    one distribution in all strata. H says nothing of which strata differ, nor in what direction.
-
-    Parameters
-    ----------
-    scores_NF : ndarray, shape (n, F)
-        Finite scores.
-    labels_N : ndarray of int, shape (n,)
-        Stratum of each subject.
-
-    Returns
-    -------
-    ndarray, shape (F,)
-        Tie-corrected H; NaN for a constant factor or fewer than two strata.
-
-    Notes
-    -----
-    ``H = (n - 1) sum_k n_k (r_k - r)^2 / sum_i (r_i - r)^2`` with mean ranks r_k; the ratio
-    contains the correction for ties [1]_.
-
-    References
-    ----------
-    .. [1] Kruskal & Wallis (1952), J. Am. Stat. Assoc. 47, 583-621.
-
-    Examples
-    --------
-    >>> kruskal_wallis(np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([0, 0, 1, 1]))
-    array([2.4])
-    """
-    return _h(_centred_ranks(scores_NF.T)[:, np.newaxis], one_hot(labels_N))[:, 0]
-
-
 def epsilon_squared(h_F: FloatArray, n: int) -> FloatArray:
     """Turn H into the share of the ranks' variance that lies between strata.
 
@@ -159,7 +124,8 @@ def associate(
 
     The null hypothesis is that, within exchangeability blocks and given the confounds, scores are
     exchangeable between strata. The partition is taken as given: that it would come back from
-    other subjects is not tested here.
+    other subjects is not tested here. Kruskal-Wallis H measures how far the strata's mean ranks lie
+    apart; it says nothing of which strata differ, nor in what direction.
 
     Parameters
     ----------
@@ -185,6 +151,9 @@ def associate(
 
     Notes
     -----
+    ``H = (n - 1) sum_k n_k (r_k - r)^2 / sum_i (r_i - r)^2`` with mean ranks r_k; the ratio
+    contains the correction for ties [3]_.
+
     Without confounds, permuting scores permutes ranks, and H depends on the strata's rank sums
     alone: B permutations are one product of a (B F, n) with an (n, K) matrix. With confounds,
     residuals are permuted, regressed on the confounds again and ranked anew [1]_, [2]_. (Freedman
@@ -195,6 +164,14 @@ def associate(
     ----------
     .. [1] Freedman & Lane (1983), J. Bus. Econ. Stat. 1, 292-298.
     .. [2] Winkler, Ridgway, Webster, Smith & Nichols (2014), NeuroImage 92, 381-397.
+    .. [3] Kruskal & Wallis (1952), J. Am. Stat. Assoc. 47, 583-621.
+
+    Examples
+    --------
+    >>> from isthmus.stratification.permutation import plan_permutations
+    >>> scores_NF = np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> associate(scores_NF, np.array([0, 0, 1, 1]), plan_permutations(list("abcd"), 99, 0)).h
+    array([2.4])
     """
     n, n_factors = scores_NF.shape
     _check(scores_NF, labels_N, plan, confounds_NC)

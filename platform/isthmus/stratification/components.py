@@ -82,12 +82,7 @@ def principal(correlation_PP: FloatArray, n_factors: int) -> tuple[FloatArray, F
     ``psych::principal(R, k, rotate = "varimax")`` up to signs.
     """
     eigenvalues, vectors = np.linalg.eigh(correlation_PP)
-    n_usable = int((eigenvalues > _NO_VARIANCE).sum())
-    if n_factors > n_usable:
-        raise StratificationError(
-            "stratification.factors.n_factors must be at most the number of usable phenotypes "
-            f"that are no sums of others ({n_usable}), got {n_factors}."
-        )
+    require_rank(eigenvalues, n_factors)
     top = np.argsort(-eigenvalues, kind="stable")[:n_factors]
     root = np.sqrt(eigenvalues[top])
     rotation = varimax(vectors[:, top] * root)
@@ -98,6 +93,33 @@ def principal(correlation_PP: FloatArray, n_factors: int) -> tuple[FloatArray, F
     largest = np.abs(loadings_PK).argmax(axis=0)
     signs = np.where(loadings_PK[largest, np.arange(n_factors)] < 0, -1.0, 1.0)
     return loadings_PK * signs, weights_PK * signs
+
+
+def require_rank(eigenvalues: FloatArray, n_factors: int, n_subjects: int | None = None) -> None:
+    """Refuse more factors than components have variance.
+
+    Parameters
+    ----------
+    eigenvalues : ndarray, shape (p,)
+        Of the correlation matrix.
+    n_factors : int
+        Factors asked for.
+    n_subjects : int, optional
+        Subjects that the factors will be made of, where they are not those of the matrix.
+
+    Raises
+    ------
+    StratificationError
+        If there are fewer.
+    """
+    n_usable = int((eigenvalues > _NO_VARIANCE).sum())
+    if n_subjects is not None:
+        n_usable = min(n_usable, n_subjects - 1)
+    if n_factors > n_usable:
+        raise StratificationError(
+            "stratification.factors.n_factors must be at most the number of usable phenotypes "
+            f"that are no sums of others ({n_usable}), got {n_factors}."
+        )
 
 
 def varimax(loadings_PK: FloatArray) -> FloatArray:

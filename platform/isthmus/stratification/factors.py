@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from isthmus.config.stratification import FactorsConfig
 from isthmus.core.errors import StratificationError
-from isthmus.stratification.components import chance_eigenvalues, principal
+from isthmus.stratification.components import chance_eigenvalues, principal, require_rank
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -145,18 +145,15 @@ def find_factors(
         return NoFactors(
             dropped=(), reason="No phenotypes declared. Name some in cohort.phenotypes."
         )
-    missing_NP = np.isnan(values_NP)
-    dropped = _drop(values_NP, phenotypes, config.max_missing_share)
-    out = {column.name for column in dropped}
-    used = [i for i, name in enumerate(phenotypes) if name not in out]
+    dropped, used = _usable(values_NP, phenotypes, config)
     if not used:
         return NoFactors(
             dropped=dropped,
             reason=f"None of the {len(phenotypes)} declared phenotypes is usable. Complete them, "
             "or raise stratification.factors.max_missing_share.",
         )
-    filled = np.where(missing_NP, _medians(values_NP, used), values_NP)[:, used]
-    z_NP = (filled - filled.mean(axis=0)) / filled.std(axis=0, ddof=1)
+    missing_NP = np.isnan(values_NP[:, used])
+    z_NP = _standardised(values_NP[:, used])
     correlation_PP = z_NP.T @ z_NP / (len(z_NP) - 1)
     eigenvalues = np.linalg.eigvalsh(correlation_PP)[::-1]
     chance = chance_eigenvalues(len(z_NP), len(used), seed)
@@ -167,8 +164,8 @@ def find_factors(
         participant_ids=tuple(participant_ids),
         phenotypes=tuple(phenotypes[i] for i in used),
         dropped=dropped,
-        n_imputed=tuple(missing_NP[:, used].sum(axis=0).tolist()),
-        n_subjects_all_imputed=int(missing_NP[:, used].all(axis=1).sum()),
+        n_imputed=tuple(missing_NP.sum(axis=0).tolist()),
+        n_subjects_all_imputed=int(missing_NP.all(axis=1).sum()),
         eigenvalues=tuple(eigenvalues.tolist()),
         chance_eigenvalues=tuple(chance.tolist()),
         n_above_chance=n_above,
@@ -177,6 +174,37 @@ def find_factors(
         explained_variance=tuple((loadings_PK**2).mean(axis=0).tolist()),
         scores=_rows(z_NP @ weights_PK),
     )
+
+
+def check_factors(
+    values_NP: FloatArray, phenotypes: Sequence[str], config: FactorsConfig, n_subjects: int
+) -> None:
+    """Refuse what `find_factors` would refuse of some of these subjects.
+
+    Parameters
+    ----------
+    values_NP : ndarray, shape (n, p)
+        Phenotypes; NaN where missing.
+    phenotypes : sequence of str, length p
+        Names of the columns.
+    config : FactorsConfig
+        Number of factors and the largest missing share.
+    n_subjects : int
+        How many of the subjects the factors will be made of.
+
+    Raises
+    ------
+    StratificationError
+        If a value is infinite, a phenotype is named twice, or more factors are asked for than
+        there are usable phenotypes.
+    """
+    _check(values_NP, phenotypes)
+    _, used = _usable(values_NP, phenotypes, config)
+    if config.n_factors is None or not used:
+        return
+    z_NP = _standardised(values_NP[:, used])
+    eigenvalues = np.linalg.eigvalsh(z_NP.T @ z_NP / (len(z_NP) - 1))
+    require_rank(eigenvalues.astype(np.float64), config.n_factors, n_subjects)
 
 
 def _check(values_NP: FloatArray, phenotypes: Sequence[str]) -> None:
@@ -211,11 +239,20 @@ def _drop(
     return tuple(dropped)
 
 
-def _medians(values_NP: FloatArray, used: Sequence[int]) -> FloatArray:
-    """Compute the medians of the used columns; the others are not read."""
-    medians = np.zeros(values_NP.shape[1])
-    medians[list(used)] = np.nanmedian(values_NP[:, list(used)], axis=0)
-    return medians
+def _usable(
+    values_NP: FloatArray, phenotypes: Sequence[str], config: FactorsConfig
+) -> tuple[tuple[DroppedPhenotype, ...], list[int]]:
+    """Tell the columns to be left out from the positions of those that are used."""
+    dropped = _drop(values_NP, phenotypes, config.max_missing_share)
+    out = {column.name for column in dropped}
+    return dropped, [i for i, name in enumerate(phenotypes) if name not in out]
+
+
+def _standardised(values_NP: FloatArray) -> FloatArray:
+    """Fill missing values with the column's median and z-score."""
+    filled = np.where(np.isnan(values_NP), np.nanmedian(values_NP, axis=0), values_NP)
+    z_NP: FloatArray = (filled - filled.mean(axis=0)) / filled.std(axis=0, ddof=1)
+    return z_NP
 
 
 def _rows(array: FloatArray) -> tuple[tuple[float, ...], ...]:

@@ -10,6 +10,7 @@ from isthmus.config.stratification import StratificationConfig
 from isthmus.core.errors import StratificationError
 from isthmus.core.seeds import derive_seed
 from isthmus.stratification.association import AssociationTest, associate
+from isthmus.stratification.checks import MIN_SUBJECTS, require_subjects
 from isthmus.stratification.correction import false_discovery_rate, max_t
 from isthmus.stratification.embedding_table import EmbeddingTable
 from isthmus.stratification.factors import Factors, FactorsOutcome, find_factors
@@ -21,7 +22,6 @@ from isthmus.stratification.record import (
     Verdict,
 )
 from isthmus.stratification.strata import (
-    MIN_SUBJECTS,
     DegeneratePartition,
     NonConvergence,
     Partition,
@@ -121,16 +121,7 @@ def _chosen(
         for name, role in zip(table.participant_ids, table.roles, strict=True)
         if role == "validation" or not held_out
     )
-    if len(chosen) < MIN_SUBJECTS:
-        hint = (
-            " Set stratification.subjects: all, or use fewer folds."
-            if held_out
-            else " Check how many subjects were ingested."
-        )
-        raise StratificationError(
-            f"Strata need at least {MIN_SUBJECTS} subjects, got {len(chosen)} "
-            f"(stratification.subjects: {config.subjects}).{hint}"
-        )
+    require_subjects(len(chosen), config)
     return table.select(chosen)
 
 
@@ -190,7 +181,8 @@ def _plan(
         return plan_permutations(None, config.n_permutations, seed, n_subjects=n)
     tested = [name for name, keep in zip(strata.participant_ids, known, strict=True) if keep]
     families = participants.families.loc[tested].tolist()
-    return plan_permutations(families, config.n_permutations, seed)
+    kinship = None if participants.kinship is None else participants.kinship.loc[tested].tolist()
+    return plan_permutations(families, config.n_permutations, seed, kinship=kinship)
 
 
 def _verdicts(

@@ -2,7 +2,8 @@
 
 Relatives resemble each other, in the embedding and in the phenotypes. Shuffling subjects freely
 breaks that resemblance and makes the observed statistic look rarer than it is. What may be
-exchanged [1]_ is whole families among families of one size, and members within a family.
+exchanged [1]_ is whole families among families of one make-up, and members of one kind within a
+family: twins resemble each other more than siblings do, so neither takes the other's place.
 
 References
 ----------
@@ -10,9 +11,10 @@ References
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +32,72 @@ _EXACT = 2**53
 
 
 @dataclass(frozen=True, eq=False)
+class FamilyGroup:
+    """Families that may be exchanged for each other.
+
+    Attributes
+    ----------
+    rows_MS : ndarray of int, shape (m, s)
+        Rows of the subjects, a line for each of m families of s members, alike ones side by side.
+    alike : tuple of int
+        How many members there are of each kind; their sum is s.
+    kinds : tuple of str
+        Kinship of each of the s members, where it is known; else empty.
+    """
+
+    rows_MS: IndexArray
+    alike: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def n_arrangements(self) -> int:
+        """Permutations of these families and of their members."""
+        m = len(self.rows_MS)
+        members = math.prod(math.factorial(size) for size in self.alike)
+        return int(math.factorial(m) * members**m)
+
+    @property
+    def log_arrangements(self) -> float:
+        """Natural logarithm of `n_arrangements`."""
+        m = len(self.rows_MS)
+        return math.lgamma(m + 1) + m * sum(math.lgamma(s + 1) for s in self.alike)
+
+    @property
+    def parts(self) -> list[slice]:
+        """Columns of the members of each kind."""
+        ends = accumulate(self.alike)
+        return [slice(end - size, end) for size, end in zip(self.alike, ends, strict=True)]
+
+    def streams(self, seed: int) -> tuple[np.random.Generator, list[np.random.Generator]]:
+        """Make the streams that shuffle the families, and the members of each kind.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        families : Generator
+            One stream.
+        members : list of Generator
+            A stream a kind: shared, what is drawn would depend on how many are drawn at a time.
+        """
+        size = sum(self.alike)
+        return generator(seed, "permutations", "families", size, *self.kinds), [
+            generator(seed, "permutations", "members", size, *self.kinds, *self.kinds[part])
+            for part in self.parts
+        ]
+
+
+@dataclass(frozen=True, eq=False)
 class PermutationPlan:
     """Which permutations will be drawn, and how many there are. Made by `plan_permutations`.
 
     Attributes
     ----------
-    groups : tuple of ndarray of int, each of shape (m, s)
-        Rows of the subjects, for each family size s: a line for each of its m families.
+    groups : tuple of FamilyGroup
+        Families by size and, where kinship is known, make-up.
     n_subjects, n_families : int
         How many of each.
     n_available : int or None
@@ -51,7 +112,7 @@ class PermutationPlan:
         Seed of the draws.
     """
 
-    groups: tuple[IndexArray, ...]
+    groups: tuple[FamilyGroup, ...]
     n_subjects: int
     n_families: int
     n_available: int | None
@@ -91,26 +152,28 @@ class PermutationPlan:
             yield np.stack([_arrangement(int(k), self.groups, self.n_subjects) for k in chunk])
 
     def _by_shuffling(self, n_rows: int) -> Iterator[IndexArray]:
-        """Shuffle families of each size, and the members of each."""
-        streams = [
-            [generator(self.seed, "permutations", part, group.shape[1]) for group in self.groups]
-            for part in ("families", "members")
-        ]
+        """Shuffle families of each make-up, and the alike members of each."""
+        streams = [group.streams(self.seed) for group in self.groups]
         for start in range(0, self.n_permutations, n_rows):
             b = min(n_rows, self.n_permutations - start)
             chunk = np.empty((b, self.n_subjects), dtype=np.intp)
-            for group_MS, families, members in zip(self.groups, *streams, strict=True):
-                m, s = group_MS.shape
+            for group, (families, members) in zip(self.groups, streams, strict=True):
+                m, s = group.rows_MS.shape
                 order_BM = families.permuted(np.tile(np.arange(m), (b, 1)), axis=1)
-                sources_BMS = group_MS[order_BM]
-                if s > 1:
-                    sources_BMS = members.permuted(sources_BMS, axis=2)
-                chunk[:, group_MS.ravel()] = sources_BMS.reshape(b, m * s)
+                sources_BMS = group.rows_MS[order_BM]
+                for part, stream in zip(group.parts, members, strict=True):
+                    if part.stop - part.start > 1:
+                        sources_BMS[:, :, part] = stream.permuted(sources_BMS[:, :, part], axis=2)
+                chunk[:, group.rows_MS.ravel()] = sources_BMS.reshape(b, m * s)
             yield chunk
 
 
 def plan_permutations(
-    families: Sequence[Hashable] | None, n_permutations: int, seed: int, n_subjects: int = 0
+    families: Sequence[Hashable] | None,
+    n_permutations: int,
+    seed: int,
+    n_subjects: int = 0,
+    kinship: Sequence[str] | None = None,
 ) -> PermutationPlan:
     """Decide which permutations respect the families, and whether all of them can be run.
 
@@ -124,6 +187,9 @@ def plan_permutations(
         Seed of the draws.
     n_subjects : int, optional
         Number of subjects; read where `families` is None.
+    kinship : sequence of str, length n, optional
+        What each subject is to its family (MZ, DZ, sibling ...). None takes all families of one
+        size to be alike, and all members of a family.
 
     Returns
     -------
@@ -133,13 +199,14 @@ def plan_permutations(
     Raises
     ------
     StratificationError
-        With no subjects.
+        With no subjects, or kinship of other than these subjects.
 
     Notes
     -----
-    With m_s families of size s there are ``prod_s m_s! (s!)^m_s`` permutations. Members of a
-    family are taken to be exchangeable with each other: all pairs within it are equally related.
-    A family of twins with a further sibling is not quite that.
+    With m_g families of make-up g that have s_gk members of kind k there are
+    ``prod_g m_g! (prod_k s_gk!)^m_g`` permutations. Without `kinship`, pairs of twins are exchanged
+    with pairs of siblings, and where the two differ in how alike they are, the test rejects too
+    often; docs/statistics.md says by how much.
 
     Examples
     --------
@@ -150,17 +217,17 @@ def plan_permutations(
     labels: Sequence[Hashable] = range(n_subjects) if families is None else families
     if not len(labels):
         raise StratificationError("Permutations need at least one subject, got none.")
+    if kinship is not None and len(kinship) != len(labels):
+        raise StratificationError(
+            "Families and kinship must be of the same subjects, got "
+            f"{len(labels)} and {len(kinship)}."
+        )
     members: dict[Hashable, list[int]] = defaultdict(list)
     for row, family in enumerate(labels):
         members[family].append(row)
-    by_size: dict[int, list[list[int]]] = defaultdict(list)
-    for rows in members.values():
-        by_size[len(rows)].append(rows)
-    groups = tuple(np.array(by_size[size], dtype=np.intp) for size in sorted(by_size))
-    log10 = sum(
-        math.lgamma(m + 1) + m * math.lgamma(s + 1) for m, s in (g.shape for g in groups)
-    ) / math.log(10)
-    exact = math.prod(_count(*g.shape) for g in groups) if log10 < 16 else None
+    groups = _group(list(members.values()), kinship)
+    log10 = sum(group.log_arrangements for group in groups) / math.log(10)
+    exact = math.prod(group.n_arrangements for group in groups) if log10 < 16 else None
     n_available = exact if exact is not None and exact <= _EXACT else None
     enumerated = n_available is not None and n_available - 1 <= n_permutations
     return PermutationPlan(
@@ -175,21 +242,34 @@ def plan_permutations(
     )
 
 
-def _count(m: int, s: int) -> int:
-    """Count the arrangements of m families of size s."""
-    count: int = math.factorial(m) * math.factorial(s) ** m
-    return count
+def _group(
+    families: Sequence[Sequence[int]], kinship: Sequence[str] | None
+) -> tuple[FamilyGroup, ...]:
+    """Put families of one make-up together, alike members side by side."""
+    by_kinds: dict[tuple[int, tuple[str, ...]], list[list[int]]] = defaultdict(list)
+    for family in families:
+        rows = list(family) if kinship is None else sorted(family, key=lambda row: kinship[row])
+        kinds = () if kinship is None else tuple(kinship[row] for row in rows)
+        by_kinds[len(rows), kinds].append(rows)
+    groups = []
+    for size, kinds in sorted(by_kinds):
+        alike = tuple(Counter(kinds).values()) or (size,)
+        rows_MS = np.array(by_kinds[size, kinds], dtype=np.intp)
+        groups.append(FamilyGroup(rows_MS, alike, kinds))
+    return tuple(groups)
 
 
-def _arrangement(number: int, groups: Sequence[IndexArray], n_subjects: int) -> IndexArray:
+def _arrangement(number: int, groups: Sequence[FamilyGroup], n_subjects: int) -> IndexArray:
     """Write out the permutation with this number; 0 is the identity."""
     permutation = np.empty(n_subjects, dtype=np.intp)
-    for group_MS in groups:
-        m, s = group_MS.shape
-        number, code = divmod(number, math.factorial(m))
-        for target, source in enumerate(_ordering(code, m)):
-            number, code = divmod(number, math.factorial(s))
-            permutation[group_MS[target]] = group_MS[source][_ordering(code, s)]
+    for group in groups:
+        rows_MS = group.rows_MS
+        number, code = divmod(number, math.factorial(len(rows_MS)))
+        for target, source in enumerate(_ordering(code, len(rows_MS))):
+            for part in group.parts:
+                size = part.stop - part.start
+                number, code = divmod(number, math.factorial(size))
+                permutation[rows_MS[target, part]] = rows_MS[source, part][_ordering(code, size)]
     return permutation
 
 

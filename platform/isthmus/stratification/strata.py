@@ -15,10 +15,10 @@ from sklearn.metrics import silhouette_score
 
 from isthmus.config.stratification import AffinityPropagationConfig, StratificationConfig
 from isthmus.core.errors import StratificationError
+from isthmus.stratification.checks import require_components, require_subjects
 
 FloatArray = npt.NDArray[np.float64]
 
-MIN_SUBJECTS = 10
 # Encoders compute in float32: a spread below its rounding is no variance but noise, and
 # standardising would blow it up to the size of every other column.
 _SPREAD_TOLERANCE = 1e-6
@@ -196,32 +196,17 @@ def find_strata(
     the standardised one does not, so a full set of principal components changes nothing.
     """
     n, n_columns = values_ND.shape
-    if n < MIN_SUBJECTS:
-        raise StratificationError(
-            f"Strata need at least {MIN_SUBJECTS} subjects, got {n}. Check how many subjects "
-            "were ingested, and stratification.subjects."
-        )
+    require_subjects(n, config)
     if not np.isfinite(values_ND).all():
         raise StratificationError("Embeddings must be finite, got NaN or infinity.")
     points, n_dropped = standardise(values_ND)
     if n_dropped == n_columns:
         reason = "The encoder gives every subject the same embedding: it has collapsed."
         return _undivided(participant_ids, (n_columns, n_dropped), reason)
+    require_components(config, *points.shape)
     if config.pca_components is not None:
-        points = _reduce(points, config.pca_components)
+        points = PCA(config.pca_components, svd_solver="full").fit_transform(points)
     return _propagate(points, participant_ids, config.affinity_propagation, (n_columns, n_dropped))
-
-
-def _reduce(points: FloatArray, n_components: int) -> FloatArray:
-    """Project on the leading principal components."""
-    most = min(points.shape)
-    if n_components > most:
-        raise StratificationError(
-            f"stratification.pca_components must be at most {most} (subjects, and columns with "
-            f"variance: {points.shape}), got {n_components}."
-        )
-    reduced: FloatArray = PCA(n_components, svd_solver="full").fit_transform(points)
-    return reduced
 
 
 def _preference(pairs: FloatArray, setting: str | float) -> float:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from isthmus.config.experiment import ExecutionConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 from isthmus.core.machine import usable_cores
 from isthmus.training.memory import keep_freed_memory

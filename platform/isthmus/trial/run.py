@@ -33,6 +33,8 @@ from isthmus.trial.events import (
 )
 from isthmus.trial.facts import trial_facts
 from isthmus.trial.fold import FoldInputs, evaluate_fold
+from isthmus.trial.preflight import require_strata_possible
+from isthmus.trial.probe import is_categorical
 from isthmus.trial.provenance import take_provenance
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
 from isthmus.volumes.membership import require_fits
@@ -102,7 +104,10 @@ def prepare_trial(experiment: Experiment) -> PreparedTrial:
     listed = load_participants(experiment)
     require_fits(experiment.store_url, experiment, listed)
     participants = listed.select(store.participant_ids)
+    for target in config.controls.probe_targets:
+        is_categorical(participants.column(target))  # refuses labels by the dozen
     split = _split(experiment, participants)
+    require_strata_possible(config, participants, split)
     identity = {
         "experiment": config.digest,
         "images": store.digest,

@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.backends import worker_share
 from isthmus.backends.worker_share import WorkerShare, check_workers, share_out
-from isthmus.config.experiment import ExecutionConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 
 

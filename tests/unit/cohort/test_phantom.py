@@ -224,13 +224,13 @@ def test_phenotypes_of_one_factor_correlate(tmp_path):
         PhantomConfig(n_subjects=200, grid=(8, 8, 8), modalities=("T1w",), planted=False),
     )
     table, _ = tables(tmp_path)
-    r = table.iloc[:, 4:].corr()
+    r = table.iloc[:, 5:].corr()
     assert r.shape == (8, 8)
     assert r.loc["memory_recall", "memory_recognition"] > 0.45
     assert r.loc["reaction_time_ms", "processing_speed"] < -0.45
     assert r.loc["systolic_bp_mmhg", "cholesterol_mmol_l"] > 0.45
     assert abs(r.loc["memory_recall", "systolic_bp_mmhg"]) < 0.25
-    assert 0 < table.iloc[:, 4:].isna().mean().mean() < 0.05
+    assert 0 < table.iloc[:, 5:].isna().mean().mean() < 0.05
 
 
 def test_missing_files_are_as_many_as_asked(tmp_path):

@@ -18,6 +18,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "cohort.phenotypes": (["memory"], {}),
     "cohort.confounds": (["age"], {}),
     "cohort.group_by": ("family_id", {}),
+    "cohort.kinship": ("zygosity", {"cohort.group_by": "family_id"}),
     "cohort.site": ("site", {}),
     "cohort.stratify_by": (["age"], {}),
     "cohort.lockbox_share": (0.2, {}),

@@ -8,7 +8,6 @@ from isthmus.stratification.association import (
     associate,
     confound_basis,
     epsilon_squared,
-    kruskal_wallis,
     one_hot,
 )
 from isthmus.stratification.permutation import plan_permutations
@@ -19,13 +18,17 @@ LABELS = RNG.integers(0, 3, 40)
 PLAN = plan_permutations(None, 199, seed=0, n_subjects=40)
 
 
+def kruskal_wallis(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """H of each column, by another road."""
+    return kruskal(*(scores[labels == k] for k in np.unique(labels))).statistic
+
+
 def test_equals_scipy_with_and_without_ties() -> None:
     test = associate(SCORES, LABELS, PLAN)
     for k in range(2):
         expected = kruskal(*(SCORES[stratum == LABELS, k] for stratum in range(3)))
         assert test.h[k] == pytest.approx(expected.statistic)
         assert test.p_chi2[k] == pytest.approx(expected.pvalue)
-    np.testing.assert_allclose(test.h, kruskal_wallis(SCORES, LABELS))
 
 
 def test_null_statistics_are_those_of_the_permuted_scores() -> None:

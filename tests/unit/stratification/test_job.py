@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -124,6 +125,35 @@ def test_blocks_follow_the_setting(
     report = stratify(table, alone, config, PHENOTYPES, (), seed=0)
     assert report.counts is not None
     assert report.counts.n_families == 60
+
+
+def test_kinship_narrows_what_is_exchanged(
+    table: EmbeddingTable, participants: Participants, config: StratificationConfig
+) -> None:
+    kinship = ["MZ"] * 20 + [None] * 10 + ["sibling"] * 30
+    frame = participants.table.assign(zygosity=kinship)
+    related = Participants(frame, "family_id", "centre", kinship_column="zygosity")
+    age = frame["age"].copy()
+    age.iloc[0] = np.nan
+    partly = Participants(frame.assign(age=age), "family_id", kinship_column="zygosity")
+    expected = {
+        "plain": (participants, math.lgamma(31) + 30 * math.log(2)),
+        "related": (
+            related,
+            math.lgamma(11) + math.lgamma(6) + math.lgamma(16) + 30 * math.log(2),
+        ),
+        # The twin whose co-twin's age is unknown is left alone.
+        "partly": (
+            partly,
+            math.lgamma(10) + math.lgamma(6) + math.lgamma(16) + 29 * math.log(2),
+        ),
+    }
+    for cohort, log_available in expected.values():
+        report = stratify(table, cohort, config, PHENOTYPES, ("age",), seed=0)
+        assert report.counts is not None
+        assert report.counts.log10_permutations_available == pytest.approx(
+            log_available / math.log(10)
+        )
 
 
 def test_subjects_without_a_confound_are_left_out_of_the_tests_alone(

@@ -96,6 +96,21 @@ def test_draws_depend_on_the_seed_and_not_on_the_chunk(families: list[str]) -> N
     assert (drawn(plan) != drawn(plan_permutations(families, 50, seed=4))).any()
 
 
+def test_draws_with_kinship_do_not_depend_on_the_chunk() -> None:
+    families = [f"fam-{i // 4}" for i in range(80)]
+    plan = plan_permutations(families, 50, seed=3, kinship=["MZ", "MZ", "sib", "sib"] * 20)
+    np.testing.assert_array_equal(drawn(plan, 7), drawn(plan, 50))
+    twins, siblings = drawn(plan)[:, 0::4] % 4, drawn(plan)[:, 2::4] % 4
+    assert twins.mean() == pytest.approx(0.5, abs=0.1)
+    # Members of one kind are shuffled apart from those of another.
+    assert np.corrcoef(twins.ravel(), siblings.ravel())[0, 1] == pytest.approx(0, abs=0.15)
+
+
+def test_kinship_of_other_subjects_is_an_error() -> None:
+    with pytest.raises(StratificationError, match="same subjects, got 2 and 3"):
+        plan_permutations(["a", "a"], 10, seed=0, kinship=["MZ", "MZ", "MZ"])
+
+
 def test_no_subjects_is_an_error() -> None:
     with pytest.raises(StratificationError, match="at least one subject"):
         plan_permutations([], 10, seed=0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from isthmus.config.experiment import ExecutionConfig
+from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 from isthmus.training.ranks import Ranks, alone, compute_settings
 

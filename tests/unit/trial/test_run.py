@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from isthmus.config.load import load_experiment
-from isthmus.core.errors import ConfigError, ImageError, LeakageError, TrainingDiverged
+from isthmus.core.errors import (
+    CohortError,
+    ConfigError,
+    ImageError,
+    LeakageError,
+    StratificationError,
+    TrainingDiverged,
+)
 from isthmus.core.ports import EpochEvent
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.training.controls import CONTROLS
@@ -208,3 +215,20 @@ def test_one_modality_is_a_trial_too(ingested, tmp_path):
     assert metrics["validation_mse"] == metrics["validation_mse/T1w"]
     assert metrics["pca_mse"] == metrics["pca_mse/T1w"]
     assert not any(name.endswith("/FA") for name in metrics)
+
+
+def test_a_probe_of_names_is_refused_before_training(ingested):
+    experiment = load_experiment(ingested, ["controls.probe_targets=[family_id]"])
+    with pytest.raises(CohortError, match="at most 10 classes"):
+        prepare_trial(experiment)
+
+
+def test_a_probe_may_have_more_than_two_classes(ingested):
+    experiment = load_experiment(ingested, ["controls.probe_targets=[kinship]"])
+    assert prepare_trial(experiment).experiment.config.controls.probe_targets == ("kinship",)
+
+
+def test_strata_that_cannot_be_are_refused_before_training(ingested):
+    experiment = load_experiment(ingested, ["stratification.pca_components=1000"])
+    with pytest.raises(StratificationError, match="pca_components"):
+        run_trial(experiment, Refusing(), lambda event: None)
