@@ -1,7 +1,5 @@
 """Progress of a trial on the terminal: folds, epochs, throughput, time left."""
 
-import time
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -54,7 +52,6 @@ class TrialProgress:
         self._n_epochs = 0
         self._n_folds_over = 0
         self._seconds_per_epoch: list[float] = []
-        self._last_tick = time.monotonic()
 
     def __enter__(self) -> "TrialProgress":
         """Start drawing."""
@@ -101,15 +98,12 @@ class TrialProgress:
 
     def _start_fold(self, number: int) -> None:
         """Begin a fold's bar anew."""
-        self._last_tick = time.monotonic()
         if self._epochs is not None:
             self._progress.reset(self._epochs, description=f"fold {number}", detail="starting")
 
     def _tick(self, event: EpochEvent) -> None:
         """Count an epoch."""
-        now = time.monotonic()
-        self._seconds_per_epoch.append(now - self._last_tick)
-        self._last_tick = now
+        self._seconds_per_epoch.append(event.metrics["seconds"])
         loss = event.metrics.get("train_loss", float("nan"))
         detail = (
             f"loss {loss:.5g}, {event.subjects_per_second:.2g} subjects/s, "

@@ -108,6 +108,20 @@ def test_columns_are_told_apart(tmp_path):
     assert found.settings()["stratify_by"] == ["site", "sex"]
 
 
+@pytest.mark.parametrize("name", ["kinship", "Zygosity", "relation"])
+def test_kinship_is_proposed_beside_a_family(tmp_path, name):
+    rows = [f"{s}\t{i // 2}\t{i % 2}" for i, s in enumerate(SUBJECTS)]
+    table = "\n".join([f"participant_id\tfamily\t{name}", *rows])
+    found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table))
+    assert found.kinship == found.settings()["kinship"] == name
+    assert found.phenotypes == ()
+    assert loads(found, tmp_path)[0].kinship[SUBJECTS[1]] == "1"
+    alone = discover(
+        cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table.replace("family", "household"))
+    )
+    assert alone.kinship is None
+
+
 def test_a_site_that_does_not_vary_is_none(tmp_path):
     table = "participant_id\tsite\n" + "\n".join(f"{s}\tA" for s in SUBJECTS)
     found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table))
@@ -148,6 +162,7 @@ def test_the_proposal_for_a_phantom_works(tmp_path):
     found = discover(tmp_path)
     assert found.modalities == ("T1w", "FA")
     assert (found.group_by, found.site, found.mask) == ("family_id", "site", "mask.nii.gz")
+    assert found.kinship == "kinship"
     assert found.confounds == ("age", "sex")
     assert len(found.phenotypes) == 8
     assert found.n_complete == 6

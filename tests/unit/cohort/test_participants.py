@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from isthmus.cohort.participants import Participants, load_participants
-from isthmus.core.errors import CohortError
+from isthmus.core.errors import CohortError, ConfigError
 
 
 def write(folder: Path, text: str) -> None:
@@ -30,6 +30,21 @@ def test_family_labels_stay_text_and_singles_are_families_alone(experiment_of):
 
 def test_without_group_by_everybody_is_a_family(experiment_of):
     assert load_participants(experiment_of()).families.nunique() == 5
+
+
+def test_kinship_is_text_and_missing_values_are_a_kind_of_their_own(experiment_of):
+    of = {"group_by": "family_id"}
+    assert load_participants(experiment_of(**of)).kinship is None
+    sexes = load_participants(experiment_of(kinship="sex", **of)).select(["sub-05", "sub-01"])
+    assert sexes.kinship.to_dict() == {"sub-05": "n/a", "sub-01": "F"}
+    ages = load_participants(experiment_of(kinship="age", **of))
+    assert ages.kinship["sub-01"] == ages.kinship["sub-02"] == "30"
+    assert len({load_participants(experiment_of(**of)).digest, ages.digest}) == 2
+
+
+def test_kinship_needs_families(experiment_of):
+    with pytest.raises(ConfigError, match=r"needs cohort\.group_by.*got 'sex'"):
+        experiment_of(kinship="sex")
 
 
 def test_two_valued_text_is_coded_in_sorted_order(experiment_of):
@@ -99,6 +114,7 @@ def test_columns_that_no_setting_names_leave_the_digest(experiment_of, cohort_fo
         {"phenotypes": ["age"]},
         {"confounds": ["age"]},
         {"group_by": "age"},
+        {"group_by": "family_id", "kinship": "age"},
         {"site": "age"},
         {"stratify_by": ["age"]},
         {"controls": {"probe_targets": ["age"]}},
