@@ -222,7 +222,7 @@ def controls_verdict(result: TrialResult) -> str:
         delta = summary["embedding_shuffle_delta_mse"].mean
         share = delta / model if model else 0.0
         said.append(
-            f"Another subject's embedding changes the MSE by {share:+.0%}"
+            f"Another subject's embedding changes the MSE by {round(share, 2) + 0.0:+.0%}"
             + (": the skips carry the image, not the embedding." if share < 0.1 else ".")
         )
     return " ".join(said)
