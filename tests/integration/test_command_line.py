@@ -169,7 +169,7 @@ def test_interrupted_politely_it_says_how_to_go_on(trained, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "Run the same command again" in said
 
 

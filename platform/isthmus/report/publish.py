@@ -5,6 +5,7 @@ continued continues its runs.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from isthmus.trial.events import (
 )
 from isthmus.trial.panels import load_panels
 from isthmus.trial.records import TrialResult
+
+_log = logging.getLogger("isthmus.report")
 
 TRIAL_FILES = ("experiment.yaml", "split.json", "provenance.json")
 FOLD_FILES = (
@@ -107,9 +110,12 @@ class TrackingPublisher:
 
     def close(self) -> None:
         """Close as failed what was opened and has not been finished: the trial was cut short."""
-        for run in reversed(self._unfinished):
-            run.finish(succeeded=False)
-        self._unfinished.clear()
+        while self._unfinished:
+            run = self._unfinished.pop()
+            try:
+                run.finish(succeeded=False)
+            except Exception as error:  # whatever it is, it must not hide what cut the trial short
+                _log.warning("run %s could not be closed: %s", run.run_id, error)
 
     def _finish(self, run: RunLogger, succeeded: bool) -> None:
         """Close a run."""

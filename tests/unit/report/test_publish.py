@@ -113,3 +113,16 @@ def test_what_was_cut_short_is_closed_as_failed(ran):
 
 def test_labels_become_legal_metric_names():
     assert legal_names({"validation_mse/T1w+Gd": 1.0}) == {"validation_mse/T1w_Gd": 1.0}
+
+
+def test_a_store_that_fails_at_closing_does_not_hide_the_reason(ran, caplog, monkeypatch):
+    publisher = TrackingPublisher(Notebook())
+    for event in ran.events[:2]:
+        publisher(event)
+
+    def fail(self, succeeded):
+        raise OSError("the store went away")
+
+    monkeypatch.setattr(Notebook, "finish", fail)
+    publisher.close()
+    assert caplog.text.count("the store went away") == 2
