@@ -45,7 +45,9 @@ def test_addresses_that_cannot_work_are_refused_within_seconds():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_session_leaves_nothing(number, code, tmp_path):
     script = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # a process started in the background by a shell begins with SIGINT ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from isthmus.backends.ray_session import ray_session\n"
         "import ray\n"
         "try:\n"
