@@ -28,7 +28,20 @@ SETTINGS = {
     "training": {"epochs": 2, "global_batch_size": 2},
     "cross_validation": {"n_folds": 2},
     "controls": {"probe_targets": ["age", "sex"]},
-    "stratification": {"n_permutations": 99},
+    "stratification": {
+        "n_permutations": 99,
+        "robustness": {
+            "n_draws": 20,
+            "n_null_phenotypes": 39,
+            "n_matched_nulls": 19,
+            "n_null_draws": 2,
+        },
+        "specifications": {
+            "clusterers": ["affinity_propagation", "ward"],
+            "pca_components": [None],
+            "n_null_phenotypes": 19,
+        },
+    },
     "execution": {"device": "cpu", "threads_per_worker": 1, "ingest_processes": 1},
 }
 

@@ -12,7 +12,7 @@ import pytest
 LAYERS = "Imports point downward; siblings on one floor do not import each other"
 CIRCLES = "Siblings do not import each other in a circle"
 RAY = "Ray is reached through its own backends alone"
-MLFLOW = "MLflow is reached through its own backend alone"
+MLFLOW = "MLflow is reached through its own backends alone"
 OPTUNA = "Optuna is not used yet"
 LOCKBOX = "The lockbox is opened by promotion alone"
 PARTITION = "Which partition of a store is opened is decided in two modules"

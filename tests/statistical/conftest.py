@@ -1,14 +1,20 @@
 """What the simulations share: how many there are, and how many rejections an honest test may show.
 
 ``ISTHMUS_SIMULATIONS=3000 pytest tests/statistical -s --timeout 0`` runs more of them, and prints
-each count; docs/statistics.md quotes such a run.
+each count; docs/statistics.md quotes such a run. With ``ISTHMUS_CALIBRATION=<folder>`` the counts
+and p-values are written there, and ``tests/statistical/calibration_figures.py`` draws them.
 """
 
 import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import binom
+
+from isthmus.core.files import write_json
 
 FALSE_ALARM = 1e-4
 
@@ -38,15 +44,46 @@ def acceptance() -> Callable[[int, float], tuple[int, int]]:
 
 
 @pytest.fixture
-def show(
-    request: pytest.FixtureRequest, acceptance: Callable[[int, float], tuple[int, int]]
-) -> Callable[[int, int, float], int]:
-    """Print a count of rejections beside its region, and hand the count on."""
+def record(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keep what a simulation found for the figures, one file a name; else do nothing.
 
-    def line(count: int, n_simulations: int, alpha: float) -> int:
+    ``record("families_as_blocks", p_values=p, alpha=0.05)``
+    """
+    folder = os.environ.get("ISTHMUS_CALIBRATION")
+
+    def keep(name: str, **found: Any) -> None:
+        if folder is None:
+            return
+        plain = {
+            key: np.asarray(value).tolist() if isinstance(value, np.ndarray | np.generic) else value
+            for key, value in found.items()
+        }
+        write_json(
+            Path(folder) / f"{name}.json",
+            {"module": request.path.stem, "test": request.node.name, **plain},
+        )
+
+    return keep
+
+
+@pytest.fixture
+def show(
+    request: pytest.FixtureRequest,
+    acceptance: Callable[[int, float], tuple[int, int]],
+    record: Callable[..., None],
+) -> Callable[..., int]:
+    """Print a count of rejections beside its region, keep it, and hand the count on.
+
+    A test that shows several counts gives each a label.
+    """
+
+    def line(count: int, n_simulations: int, alpha: float, label: str = "") -> int:
         low, high = acceptance(n_simulations, alpha)
         share = f"{count / n_simulations:.1%}"
-        print(f"\n{request.node.name}: {count} of {n_simulations} ({share}); {low} to {high}")
+        title = f"{request.node.name} {label}".strip()
+        print(f"\n{title}: {count} of {n_simulations} ({share}); {low} to {high}")
+        name = "".join(c if c.isalnum() else "_" for c in f"count_{request.path.stem}_{title}")
+        record(name, title=title, count=int(count), n=n_simulations, alpha=alpha)
         return count
 
     return line

@@ -38,7 +38,7 @@ def test_max_t_keeps_the_family_wise_level_and_plain_p_does_not(
     n, adjusted, plain = simulations(N_SIMULATIONS), 0, 0
     for simulation in range(n):
         test = cohort(simulation)
-        adjusted += any_rejection(max_t(test.h, test.null_h))
+        adjusted += any_rejection(max_t(test.statistic, test.null))
         plain += any_rejection(test.p_permutation)
     low, high = acceptance(n, ALPHA)
     assert low <= show(adjusted, n, ALPHA) <= high
@@ -52,7 +52,7 @@ def test_max_t_keeps_it_among_true_effects(
     n, false_alarms, found = simulations(N_SIMULATIONS), 0, 0
     for simulation in range(n):
         test = cohort(simulation, n_planted=2)
-        adjusted = max_t(test.h, test.null_h)
+        adjusted = max_t(test.statistic, test.null)
         false_alarms += any_rejection(adjusted[2:])
         found += any_rejection(adjusted[:2])
     _, high = acceptance(n, ALPHA)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 import isthmus
@@ -24,8 +25,11 @@ __all__ = ["check_workers", "cluster_nodes", "ray_session"]
 # A Unix socket's path may have 107 bytes, and Ray's and ours take 80 below the temporary folder.
 _LONGEST_FOLDER = 25
 _CONTACT_SECONDS = 5.0
-# Ray's default is a third of the memory; what passes through here is a task and a record.
-_OBJECT_STORE_BYTES = 128 * 2**20
+# Ray's default is a third of the memory. What passes through here is a task and a record, and
+# what the robustness job's pieces share: 320 MB for 40,000 subjects of 1,000 columns. It is taken
+# when it is needed; where it does not suffice, Ray goes on in files.
+_OBJECT_STORE_BYTES = 1024 * 2**20
+_LEAST_OBJECT_STORE_BYTES = 128 * 2**20
 
 
 @contextmanager
@@ -97,19 +101,30 @@ def _start(folder: Path) -> None:
         ray.init(
             address="local",
             num_cpus=usable_cores(),
-            object_store_memory=_OBJECT_STORE_BYTES,
+            object_store_memory=_object_store_bytes(),
             include_dashboard=True,
             runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
             # Ray lets everybody into the folder it is given, so it gets one within ours.
             _temp_dir=str(folder / "r"),
+            # Ray's default is to try again for ever what is killed for want of memory.
+            _system_config={"task_oom_retries": 3},
             **_quiet(),
         )
     except (OSError, RuntimeError, TimeoutError) as error:
         raise ResourceError(
-            f"Ray must start on this machine for execution.workers above 1, but did not: "
-            f"{_reason(error)} Set execution.workers: 1, or execution.address to a running "
-            "cluster."
+            f"Ray must start on this machine for more than one of execution.workers or "
+            f"execution.stratification_workers, but did not: {_reason(error)} Set them to 1, or "
+            "execution.address to a running cluster."
         ) from error
+
+
+def _object_store_bytes() -> int:
+    """Reserve less where the machine, or its shared memory, has less to give."""
+    most = int(psutil.virtual_memory().total) // 8
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        most = min(most, shutil.disk_usage(shared).free // 2)
+    return max(_LEAST_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES, most))
 
 
 def _join(address: str) -> None:
@@ -153,6 +168,9 @@ def _check_address(address: str) -> None:
 
 def _quiet() -> dict[str, Any]:
     """Keep Ray from writing on the terminal."""
+    # Of a worker that died it would tell on stdout, where a command's JSON goes, whatever it was
+    # asked to log; who waits for the worker is told by an error.
+    ray._private.worker._worker_logs_enabled = False
     return {"log_to_driver": False, "logging_level": "ERROR"}
 
 

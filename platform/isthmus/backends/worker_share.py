@@ -8,7 +8,14 @@ from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 from isthmus.core.machine import usable_cores
 
-__all__ = ["WorkerShare", "check_workers", "share_out", "usable_cores"]
+__all__ = [
+    "WorkerShare",
+    "check_task_workers",
+    "check_workers",
+    "require_cores",
+    "share_out",
+    "usable_cores",
+]
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,54 @@ def check_workers(execution: ExecutionConfig) -> None:
     Raises
     ------
     ResourceError
-        If the workers' threads do not fit on the cores.
+        If the workers' threads, or the processes of the robustness job, do not fit on the cores.
     """
     if execution.address is None:
         # GPUs are left to the moment Ray has counted them; one a worker is pretended here.
         here = {"CPU": float(usable_cores()), "GPU": math.inf}
         share_out(execution, execution.workers, [here])
+    check_task_workers(execution)
+
+
+def check_task_workers(execution: ExecutionConfig) -> None:
+    """Refuse more processes of the robustness job than this machine has cores.
+
+    Parameters
+    ----------
+    execution : ExecutionConfig
+        With ``address`` set nothing is checked: the cluster is asked once it is joined.
+
+    Raises
+    ------
+    ResourceError
+        If they do not fit.
+    """
+    if execution.address is None:
+        require_cores(execution.stratification_workers, [{"CPU": float(usable_cores())}])
+
+
+def require_cores(workers: int, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Refuse more processes of the robustness job than there are cores.
+
+    Parameters
+    ----------
+    workers : int
+        `execution.stratification_workers`: each has a core.
+    nodes : sequence of Mapping of str to float
+        Each node's ``CPU`` in total.
+
+    Raises
+    ------
+    ResourceError
+        If they do not fit.
+    """
+    room = int(sum(node.get("CPU", 0.0) // 1 for node in nodes))
+    if workers > room:
+        raise ResourceError(
+            f"Each process of the robustness job needs a core, but "
+            f"execution.stratification_workers is {workers} and there are {room} cores. Set it to "
+            f"{max(1, room)} or less."
+        )
 
 
 def share_out(

@@ -18,7 +18,7 @@ from isthmus.trial.propose import propose
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to work.")]
 Workers = Annotated[
-    int, typer.Option("--workers", min=1, help="Training processes; two or more run on Ray.")
+    int, typer.Option("--workers", min=1, help="Processes; two or more run on Ray.")
 ]
 Subjects = Annotated[int, typer.Option("--subjects", min=24, help="Participants to invent.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of cohort and experiment.")]
@@ -34,12 +34,13 @@ def demo(
     traceback: Traceback = False,
 ) -> None:
     """Invent a cohort, ingest it and run a cross-validated trial with Ray and MLflow."""
-    check_workers(ExecutionConfig(workers=workers))
+    check_workers(ExecutionConfig(workers=workers, stratification_workers=workers))
     cohort, experiment_file = output / "phantom", output / "experiment.yaml"
     err.print(f"phantom cohort of {subjects} participants in {cohort}")
     make_phantom(cohort, PhantomConfig(n_subjects=subjects, seed=seed))
     write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
     overrides = ["name=demo", f"seed={seed}", f"execution.workers={workers}"]
+    overrides.append(f"execution.stratification_workers={workers}")
     overrides.append(f"training.global_batch_size={max(2, workers)}")
     experiment = load_experiment(experiment_file, overrides)
     report = ingest_with_progress(experiment, strict=True)

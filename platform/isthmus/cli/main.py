@@ -5,7 +5,7 @@ from types import FrameType
 
 import typer
 
-from isthmus.cli import check, demo, ingest, init, train
+from isthmus.cli import check, demo, ingest, init, stratify, train
 
 app = typer.Typer(
     name="isthmus",
@@ -21,6 +21,7 @@ for name, command in (
     ("check", check.check),
     ("ingest", ingest.ingest),
     ("train", train.train),
+    ("stratify", stratify.stratify),
     ("demo", demo.demo),
 ):
     app.command(name)(command)

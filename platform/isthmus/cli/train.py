@@ -10,6 +10,7 @@ import typer
 from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.progress import TrialProgress
+from isthmus.cli.runner import task_runner
 from isthmus.cli.terminal import (
     Address,
     AsJson,
@@ -102,8 +103,9 @@ def run_and_publish(experiment: Experiment) -> Trained:
     with ExitStack() as open_things:
         open_things.callback(publisher.close)
         launcher = _launcher(experiment, open_things)
+        runner = task_runner(experiment.config.execution, open_things)
         progress = open_things.enter_context(TrialProgress(err))
-        result = run_trial(experiment, launcher, tell_all(progress, publisher, remember))
+        result = run_trial(experiment, launcher, tell_all(progress, publisher, remember), runner)
     return Trained(result, directory, publisher.run_id or "", experiment.tracking_uri)
 
 

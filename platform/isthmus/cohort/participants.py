@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from isthmus.cohort.confinement import confine
+from isthmus.cohort.people_digest import digest_people, text_levels
 from isthmus.cohort.tables import as_frame, read_table
 from isthmus.config.load import Experiment
 from isthmus.config.paths import did_you_mean
-from isthmus.core.digest import digest_of
+from isthmus.config.people import PeopleConfig
 from isthmus.core.errors import CohortError
 
 
@@ -53,7 +55,7 @@ class Participants:
     def __post_init__(self) -> None:
         """Fill in what follows from the table."""
         if not self.levels:
-            object.__setattr__(self, "levels", _levels(self.table))
+            object.__setattr__(self, "levels", text_levels(self.table))
         if not self.digest:
             counted = self.table if self.declared is None else self.table[list(self.declared)]
             labels = {
@@ -61,7 +63,7 @@ class Participants:
                 "site": self.site,
                 "kinship": self.kinship_column,
             }
-            object.__setattr__(self, "digest", _digest(counted, labels))
+            object.__setattr__(self, "digest", digest_people(counted, labels))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -268,62 +270,73 @@ def load_participants(experiment: Experiment) -> Participants:
         If the table cannot be read, lists a participant twice, or lacks a declared column; or if
         a phenotype is not numeric.
     """
-    config = experiment.config
-    cohort = config.cohort
+    cohort = experiment.config.cohort
     if not experiment.cohort_root.is_dir():
         raise CohortError(
             f"cohort.root: must be the cohort's folder, but there is no {experiment.cohort_root}."
         )
-    table = read_table(confine(experiment.cohort_root, cohort.participants))
-    declared = {
-        "cohort.phenotypes": cohort.phenotypes,
-        "cohort.confounds": cohort.confounds,
-        "cohort.group_by": (cohort.group_by,) if cohort.group_by else (),
-        "cohort.kinship": (cohort.kinship,) if cohort.kinship else (),
+    more = {
         "cohort.site": (cohort.site,) if cohort.site else (),
         "cohort.stratify_by": cohort.stratify_by,
-        "controls.probe_targets": config.controls.probe_targets,
+        "controls.probe_targets": experiment.config.controls.probe_targets,
     }
+    path = confine(experiment.cohort_root, cohort.participants)
+    return load_people(path, cohort, more, cohort.site)
+
+
+def load_people(
+    path: Path,
+    people: PeopleConfig,
+    more: Mapping[str, Sequence[str]] | None = None,
+    site: str | None = None,
+) -> Participants:
+    """Read a participants table, with or without a cohort of images around it.
+
+    Parameters
+    ----------
+    path : Path
+        A tab-separated table with a column ``participant_id``.
+    people : PeopleConfig
+        Names the columns that are used.
+    more : Mapping of str to sequence of str, optional
+        Further columns that must be there, by the setting that names them.
+    site : str, optional
+        Column of the acquisition site.
+
+    Returns
+    -------
+    Participants
+        As `load_participants` gives them.
+
+    Raises
+    ------
+    CohortError
+        As `load_participants`.
+    """
+    declared = {
+        "cohort.phenotypes": people.phenotypes,
+        "cohort.categorical_phenotypes": people.categorical_phenotypes,
+        "cohort.confounds": people.confounds,
+        "cohort.group_by": (people.group_by,) if people.group_by else (),
+        "cohort.kinship": (people.kinship,) if people.kinship else (),
+        **(more or {}),
+    }
+    table = read_table(path)
     table.require(["participant_id"])
     for setting, columns in declared.items():
         table.require(columns, asked_by=setting)
-    labels = [name for name in (cohort.group_by, cohort.kinship, cohort.site) if name is not None]
+    labels = [name for name in (people.group_by, people.kinship, site) if name is not None]
     participants = Participants(
         as_frame(table, keep_text=labels),
-        cohort.group_by,
-        cohort.site,
+        people.group_by,
+        site,
         declared=tuple(sorted({name for columns in declared.values() for name in columns})),
-        kinship_column=cohort.kinship,
+        kinship_column=people.kinship,
     )
     # A column that is no number must be found now, not after the training.
     try:
-        participants.numeric(cohort.phenotypes)
+        participants.numeric(people.phenotypes)
     except CohortError as error:
         raise CohortError(f"cohort.phenotypes: {error}") from None
-    participants.design(cohort.confounds)
+    participants.design(people.confounds)
     return participants
-
-
-def _levels(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Sorted values of each text column."""
-    return {
-        str(name): tuple(sorted({str(value) for value in table[name].dropna()}))
-        for name in table.columns
-        if not pd.api.types.is_numeric_dtype(table[name])
-    }
-
-
-def _digest(table: pd.DataFrame, labels: Mapping[str, str | None]) -> str:
-    """Digest the content, independent of the order of rows and columns."""
-    ordered = table.sort_index()
-    columns = {
-        str(name): [None if pd.isna(v) else _plain(v) for v in ordered[name]]
-        for name in ordered.columns
-    }
-    ids = [str(label) for label in ordered.index]
-    return digest_of({"ids": ids, "columns": columns, **labels})
-
-
-def _plain(value: Any) -> str | float:
-    """Turn a value into what JSON has."""
-    return value if isinstance(value, str) else float(value)

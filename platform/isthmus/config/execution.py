@@ -33,6 +33,9 @@ class ExecutionConfig(Settings):
     ingest_processes: int | None = Field(
         None, ge=1, description="Processes that read images; none given: one a core."
     )
+    stratification_workers: int = Field(
+        1, ge=1, le=4096, description="Processes of the robustness job; with two or more, on Ray."
+    )
     checkpoint_every_steps: int = Field(
         100, ge=1, description="Optimiser steps between checkpoints; each epoch's end has one."
     )

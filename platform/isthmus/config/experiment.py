@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.config.execution import ExecutionConfig
+from isthmus.config.people import PeopleConfig, each_once
 from isthmus.config.settings import Settings
 from isthmus.config.stratification import StratificationConfig
 from isthmus.config.training import TrainingConfig
@@ -17,15 +18,7 @@ Millimetres = Annotated[float, Field(gt=0.0, le=100.0)]
 _FOLDER_NAME = re.compile(r"[\w-][\w .-]*")
 
 
-def _each_once(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a list that names a column twice."""
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
-        raise ValueError(f"each column must be named once, got {repeated} more than once")
-    return columns
-
-
-class CohortConfig(Settings):
+class CohortConfig(PeopleConfig):
     """Who is studied, where the images are, and what is known of the participants."""
 
     root: str = Field(
@@ -49,21 +42,6 @@ class CohortConfig(Settings):
         "at least half of the training subjects.",
     )
     modalities: tuple[str, ...] = Field(min_length=1, description="Modality labels, as in BIDS.")
-    phenotypes: tuple[str, ...] = Field(
-        (), description="Numeric columns that the phenotype factors are made of."
-    )
-    confounds: tuple[str, ...] = Field(
-        (), description="Columns regressed out of the factor scores (age, sex, site ...)."
-    )
-    group_by: str | None = Field(
-        None, description="Column of the family; its members are never separated."
-    )
-    kinship: str | None = Field(
-        None,
-        description="Column that says what a participant is to its family (MZ, DZ, sibling ...): "
-        "permutations exchange families only with families of the same make-up, and members only "
-        "with members of the same kind; none given: all members of a family are taken to be alike.",
-    )
     site: str | None = Field(
         None,
         description="Column of the acquisition site; folds and lockbox are stratified by it too, "
@@ -87,21 +65,11 @@ class CohortConfig(Settings):
             raise ValueError(f"each modality must be named once, got {list(value)}")
         return value
 
-    @field_validator("phenotypes", "confounds", "stratify_by")
+    @field_validator("stratify_by")
     @classmethod
-    def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _strata_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse repeated columns."""
-        return _each_once(value)
-
-    @model_validator(mode="after")
-    def _within_families(self) -> "CohortConfig":
-        """Refuse a kinship to families that are not named."""
-        if self.kinship is not None and self.group_by is None:
-            raise ValueError(
-                "cohort.kinship says what a participant is to its family and needs "
-                f"cohort.group_by; set it or leave it out, got {self.kinship!r}"
-            )
-        return self
+        return each_once(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> "CohortConfig":
@@ -216,7 +184,7 @@ class ControlsConfig(Settings):
     @classmethod
     def _columns_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse repeated columns."""
-        return _each_once(value)
+        return each_once(value)
 
 
 class ExperimentConfig(Settings):

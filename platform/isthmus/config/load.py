@@ -142,18 +142,48 @@ def resolve(
     ConfigError
         If a setting is unknown or has an impossible value.
     """
-    above: dict[str, Any] = {}
-    for override in overrides:
-        key, value = _parse_override(override)
-        put(above, key, value)
-    layers = merge(content, above)
+    layers = merge(content, parse_overrides(overrides))
     preset = layers.get("preset")
     if preset is not None:
         layers = merge(_preset(str(preset), source), layers)
     try:
         return ExperimentConfig.model_validate(layers)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source)) from None
+        raise ConfigError(explain(error, source)) from None
+
+
+def parse_overrides(
+    overrides: Sequence[str], known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Read what was given with ``--set``.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        ``dotted.path=value``, the value in YAML.
+    known : Mapping, optional
+        Keyed by the paths there are; none given: those of an experiment.
+
+    Returns
+    -------
+    dict
+        Nested mappings.
+
+    Raises
+    ------
+    ConfigError
+        If one has no value, a path names no setting, or a value is no YAML.
+
+    Examples
+    --------
+    >>> parse_overrides(["model.depth=4", "cohort.confounds=[age]"])
+    {'model': {'depth': 4}, 'cohort': {'confounds': ['age']}}
+    """
+    above: dict[str, Any] = {}
+    for override in overrides:
+        key, value = _parse_override(override, known)
+        put(above, key, value)
+    return above
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -217,21 +247,36 @@ def _preset(name: str, source: str) -> dict[str, Any]:
     return content
 
 
-def _parse_override(text: str) -> tuple[str, Any]:
+def _parse_override(text: str, known: Mapping[str, Any] | None) -> tuple[str, Any]:
     """Split ``path=value`` and read the value as YAML."""
     path, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set must be path=value, got {text!r}.")
     path = path.strip()
-    require_path(path, "--set")
+    require_path(path, "--set", known)
     try:
         return path, parse_yaml(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {path}: the value must be YAML, got {value!r}.") from None
 
 
-def _explain(error: ValidationError, source: str) -> str:
-    """One line for each thing that is wrong."""
+def explain(error: ValidationError, source: str, known: Mapping[str, Any] | None = None) -> str:
+    """Say what is wrong with settings, a line for each thing.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    source : str
+        Where the settings are from.
+    known : Mapping, optional
+        Keyed by the paths there are; none given: those of an experiment.
+
+    Returns
+    -------
+    str
+        Each line with its place, what must hold and what was given.
+    """
     items = [(_path(item["loc"]), item) for item in error.errors()]
     lines = []
     for path, item in items:
@@ -242,7 +287,8 @@ def _explain(error: ValidationError, source: str) -> str:
             or item is not (telling or rivals)[0]
         ):
             continue  # the branch of a union that was not meant, or what follows from below
-        line = _what_is_wrong(path, item["type"], item["msg"], item["input"])
+        given = (item["type"], item["msg"], item["input"])
+        line = _what_is_wrong(path, *given, settings_paths() if known is None else known)
         lines.append(f"{source}: {path}: {line}" if path else f"{source}: {line}")
     return "\n".join(dict.fromkeys(lines))
 
@@ -252,10 +298,9 @@ def _is_of_type(kind: str) -> bool:
     return kind.endswith(("_type", "too_short"))
 
 
-def _what_is_wrong(path: str, kind: str, message: str, given: Any) -> str:
+def _what_is_wrong(path: str, kind: str, message: str, given: Any, known: Mapping[str, Any]) -> str:
     """Say what must hold, what was given, and what to do."""
     if kind == "extra_forbidden":
-        known = settings_paths()
         groups = {name.rsplit(".", 1)[0]: None for name in known if "." in name}
         return f"no such setting.{did_you_mean(path, {**known, **groups})}"
     if kind == "missing":

@@ -45,7 +45,7 @@ def _walk(group: type[Settings], prefix: str) -> Iterator[tuple[str, FieldInfo]]
             yield f"{prefix}{name}", field
 
 
-def require_path(path: str, source: str) -> None:
+def require_path(path: str, source: str, known: Mapping[str, Any] | None = None) -> None:
     """Refuse a path that names no setting, and say which it may have meant.
 
     Parameters
@@ -54,13 +54,15 @@ def require_path(path: str, source: str) -> None:
         Dotted path.
     source : str
         Where the path was written, for the message.
+    known : Mapping, optional
+        Keyed by the paths there are; none given: those of an experiment.
 
     Raises
     ------
     ConfigError
         If there is no such setting.
     """
-    known = settings_paths()
+    known = settings_paths() if known is None else known
     if path in known:
         return
     inside = [name for name in known if name.startswith(f"{path}.")]

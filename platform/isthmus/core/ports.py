@@ -1,12 +1,15 @@
 """The seams through which the lower floors reach Ray and MLflow without importing them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 TaskT = TypeVar("TaskT", contravariant=True)
 FittedT = TypeVar("FittedT", covariant=True)
+SharedT = TypeVar("SharedT")
+PieceT = TypeVar("PieceT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,23 @@ class TrainLauncher(Protocol[TaskT, FittedT]):
 
     def launch(self, task: TaskT, on_epoch: EpochListener) -> FittedT:
         """Train to the end, resuming what the task's folder holds."""
+        ...
+
+
+class TaskRunner(Protocol):
+    """Runs independent pieces of one computation: in this process, or as Ray tasks."""
+
+    def run(
+        self,
+        function: Callable[[SharedT, PieceT], ResultT],
+        shared: SharedT,
+        pieces: Sequence[PieceT],
+        on_done: Callable[[PieceT, ResultT], None],
+    ) -> None:
+        """Apply a module's function to each piece; tell of each result as it comes, in any order.
+
+        An error of a piece, or of `on_done`, ends the run and is raised.
+        """
         ...
 
 
@@ -83,4 +103,49 @@ class RunStore(Protocol):
 
     def open_run(self, experiment: str, name: str, key: str, tags: Mapping[str, str]) -> RunLogger:
         """Open the run with this key in the named experiment, continuing it where it exists."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as a tracking store has it.
+
+    Attributes
+    ----------
+    run_id : str
+        The store's identifier.
+    name : str
+        What people call it.
+    parent_id : str or None
+        The run that it is below.
+    finished : bool
+        Whether it was closed as a success.
+    tags : Mapping of str to str
+        Labels, the store's own among them.
+    """
+
+    run_id: str
+    name: str
+    parent_id: str | None
+    finished: bool
+    tags: Mapping[str, str]
+
+
+class RunReader(Protocol):
+    """A tracking store, to read what earlier runs left."""
+
+    def run(self, run_id: str) -> StoredRun:
+        """Look up a run."""
+        ...
+
+    def children(self, run_id: str) -> tuple[StoredRun, ...]:
+        """List the runs below a run, in the order in which they were started."""
+        ...
+
+    def fetch(self, run_id: str, artifact: str, destination: Path) -> Path:
+        """Copy one of the run's artifacts to a folder; return the file."""
+        ...
+
+    def logger(self, run_id: str) -> RunLogger:
+        """Reach a run for opening others below it; its status stays as it is."""
         ...

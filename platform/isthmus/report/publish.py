@@ -7,16 +7,21 @@ continued continues its runs.
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.files import write_text
 from isthmus.core.ports import EpochEvent, RunLogger, RunStore
+from isthmus.report.across_summary import across_metrics
 from isthmus.report.figures import controls_figure, learning_curves
 from isthmus.report.pictures import reconstruction_figure, save_png
+from isthmus.report.strata_files import write_across_files, write_strata_files
+from isthmus.report.strata_words import stability_in_words, strata_in_words
 from isthmus.report.summary import summary_tables
+from isthmus.stratification.across import AcrossEncoders
+from isthmus.stratification.record import RobustnessReport
 from isthmus.training.history import read_history
 from isthmus.trial.events import (
     FoldFailed,
@@ -26,8 +31,11 @@ from isthmus.trial.events import (
     TrialFinished,
     TrialStarted,
 )
+from isthmus.trial.fold import RANDOM_STRATA_FILE
 from isthmus.trial.panels import load_panels
 from isthmus.trial.records import TrialResult
+from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
+from isthmus.trial.tables import STRATA_TABLES
 
 _log = logging.getLogger("isthmus.report")
 
@@ -35,17 +43,18 @@ TRIAL_FILES = ("experiment.yaml", "split.json", "provenance.json")
 FOLD_FILES = (
     "embeddings.parquet",
     "fidelity.tsv",
-    "strata.json",
-    "strata.tsv",
-    "associations.tsv",
-    "factor_loadings.tsv",
-    "random_encoder_strata.json",
+    STRATA_FILE,
+    RANDOM_STRATA_FILE,
+    *STRATA_TABLES,
     "history.jsonl",
     "model.safetensors",
     "encoder.json",
     "normaliser.npz",
     "fold.json",
 )
+# Local folder of what is drawn; "strata" itself is where the job keeps its pieces.
+STRATA_FOLDER, STRATA_ARTIFACTS = "strata_report", "strata"
+ACROSS_FOLDER = "across_encoders"
 
 
 class TrackingPublisher:
@@ -144,7 +153,6 @@ class TrackingPublisher:
             metrics = {name: value for name, value in record.items() if name != "epoch"}
             run.log_metrics(legal_names(metrics), step=int(record["epoch"]))
         run.log_metrics(legal_names(result.metrics))
-        run.set_tags({"isthmus.encoder_id": result.encoder_id})
         for file in FOLD_FILES:
             if (directory / file).exists():
                 run.log_artifact(directory / file)
@@ -152,6 +160,12 @@ class TrackingPublisher:
             picture = directory / "reconstructions" / f"{i}_{panel.participant_id}.png"
             save_png(reconstruction_figure(panel, result.leaky), picture)
             run.log_artifact(picture, "reconstructions")
+        publish_stratification(
+            run,
+            result.strata,
+            write_strata_files(result.strata, directory / STRATA_FOLDER, result.leaky),
+            with_metrics=False,
+        )
         self._finish(run, succeeded=True)
         write_text(published, run.run_id)
 
@@ -180,8 +194,54 @@ class TrackingPublisher:
         write_text(directory / "summary.md", tables)
         for file in ("summary.md", "trial.json"):
             run.log_artifact(directory / file)
+        if result.across is not None:
+            files = write_across_files(result.across, directory / ACROSS_FOLDER, result.leaky)
+            publish_across(run, result.across, (*files, directory / ACROSS_FILE))
         run.set_tags({"mlflow.note.content": tables, "isthmus.succeeded": str(result.succeeded)})
         self._finish(run, result.succeeded)
+
+
+def publish_stratification(
+    run: RunLogger, report: RobustnessReport, files: Sequence[Path], with_metrics: bool = True
+) -> None:
+    """Write one encoder's report to a run: its numbers, pictures, page and tables.
+
+    Parameters
+    ----------
+    run : RunLogger
+        Open; it is not closed.
+    report : RobustnessReport
+        What the robustness job found.
+    files : sequence of Path
+        Go into the artifact folder ``strata``; as `write_strata_files` returns them, with others.
+    with_metrics : bool
+        Whether the run still lacks the report's numbers, as a trial's fold does not.
+    """
+    if with_metrics:
+        metrics = {f"strata_{name}": value for name, value in report.metrics().items()}
+        run.log_metrics(legal_names(metrics))
+    verdict = f"{strata_in_words(report)}; stability {stability_in_words(report)}"
+    run.set_tags({"isthmus.encoder_id": report.encoder_id, "isthmus.strata": verdict})
+    for file in files:
+        run.log_artifact(file, STRATA_ARTIFACTS)
+
+
+def publish_across(run: RunLogger, across: AcrossEncoders, files: Sequence[Path]) -> None:
+    """Write what several encoders have in common to a run.
+
+    Parameters
+    ----------
+    run : RunLogger
+        Open; it is not closed.
+    across : AcrossEncoders
+        What the encoders have in common.
+    files : sequence of Path
+        Go into the artifact folder ``across_encoders``; those that do not exist are left out.
+    """
+    run.log_metrics(legal_names(across_metrics(across)))
+    for file in files:
+        if file.exists():
+            run.log_artifact(file, ACROSS_FOLDER)
 
 
 def run_name(config: ExperimentConfig, digest: str) -> str:

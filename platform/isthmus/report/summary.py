@@ -1,11 +1,15 @@
 """The one table at the end of a trial: the model's numbers beside what they must beat."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from isthmus.stratification.factors import NoFactors
-from isthmus.stratification.record import RobustnessReport
-from isthmus.stratification.strata import DegeneratePartition, NonConvergence
+from isthmus.report.across_summary import survival_table
+from isthmus.report.strata_words import (
+    number,
+    stability_in_words,
+    strata_in_words,
+    verdicts_in_words,
+)
+from isthmus.report.table import Table as Table
 from isthmus.trial.records import Estimate, TrialResult
 
 CONTROL_LABELS = {
@@ -45,44 +49,8 @@ FACT_LABELS = {
 REPRESENTATIONS = ("embedding", "pca", "random_encoder")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A titled table of text.
-
-    Attributes
-    ----------
-    title : str
-        What it shows.
-    columns : tuple of str
-        Headings.
-    rows : tuple of tuple of str
-        As many cells as there are columns.
-    note : str
-        What to know when reading it; may be empty.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def to_markdown(self) -> str:
-        """Write as a markdown table.
-
-        Returns
-        -------
-        str
-            Title, table and note.
-        """
-        lines = [f"**{self.title}**", "", _line(self.columns), _line(("---",) * len(self.columns))]
-        lines += [_line(row) for row in self.rows]
-        if self.note:
-            lines += ["", self.note]
-        return "\n".join(lines) + "\n"
-
-
 def summary_tables(result: TrialResult) -> tuple[Table, ...]:
-    """Put a trial into tables: fidelity, controls, probes, strata.
+    """Put a trial into tables: fidelity, controls, probes, strata, what survives other encoders.
 
     Parameters
     ----------
@@ -96,8 +64,11 @@ def summary_tables(result: TrialResult) -> tuple[Table, ...]:
     """
     if not result.succeeded:
         return (failures_table(result),)
-    tables = (fidelity_table(result), controls_table(result), probes_table(result))
-    return tuple(table for table in (*tables, strata_table(result)) if table.rows)
+    tables = [fidelity_table(result), controls_table(result), probes_table(result)]
+    tables.append(strata_table(result))
+    if result.across is not None:
+        tables.append(survival_table(result.across))
+    return tuple(table.labelled(result.leaky) for table in tables if table.rows)
 
 
 def facts_table(facts: Mapping[str, str | int | float]) -> Table:
@@ -166,7 +137,7 @@ def fidelity_table(result: TrialResult) -> Table:
         "the mask; CNR ratio = reconstruction / original in image units, 1 is faithful. "
         f"{n_voxels:,.0f} in-mask voxels / embedding value."
     )
-    title = _titled("Held-out fidelity", result)
+    title = "Held-out fidelity"
     return Table(title, ("modality", *FIDELITY_LABELS.values()), tuple(rows), note)
 
 
@@ -191,7 +162,7 @@ def controls_table(result: TrialResult) -> Table:
         if name in summary
     )
     return Table(
-        _titled("Controls, same held-out subjects and mask", result),
+        "Controls, same held-out subjects and mask",
         ("answer", "MSE", "x model"),
         rows,
         controls_verdict(result),
@@ -255,11 +226,11 @@ def probes_table(result: TrialResult) -> Table:
     )
     note = "Fitted on training families, scored on the held-out fold, in one encoder's space."
     columns = ("target and score", "embedding", "PCA", "untrained encoder")
-    return Table(_titled("Linear probes", result), columns, rows, note)
+    return Table("Linear probes", columns, rows, note)
 
 
 def strata_table(result: TrialResult) -> Table:
-    """Show each fold's strata and how they relate to the phenotype factors.
+    """Show each fold's strata, how stable they are and what they relate to, in short words.
 
     Parameters
     ----------
@@ -274,44 +245,23 @@ def strata_table(result: TrialResult) -> Table:
     rows = []
     for fold in result.folds:
         for encoder, report in (("trained", fold.strata), ("untrained", fold.random_strata)):
-            words = (_strata_in_words(report), _factors_in_words(report))
-            rows.append((f"fold {fold.number}", encoder, *words))
+            words = (strata_in_words(report), stability_in_words(report), verdicts_in_words(report))
+            score = number(report.score.value if report.score else None, digits=2)
+            rows.append((f"fold {fold.number}", encoder, *words, score))
     note = (
-        "p by permutation of families, q = false discovery rate over factors. Strata that an "
+        "Stability: mean ARI over resamples, beside clouds without strata. Counts: robust, "
+        "significant (q below the level, p by permutation of families), testable. Strata that an "
         "untrained encoder gives as well need no training."
     )
-    columns = ("fold", "encoder", "strata", "phenotype factors")
-    return Table(_titled("Strata of the embedding", result), columns, tuple(rows), note)
-
-
-def _strata_in_words(report: RobustnessReport) -> str:
-    """Say how many strata there are, or why there are none."""
-    strata = report.strata
-    if isinstance(strata, NonConvergence):
-        return "did not converge"
-    sizes = f"{len(strata.sizes)} strata of {min(strata.sizes)} to {max(strata.sizes)}"
-    return f"{sizes} (degenerate)" if isinstance(strata, DegeneratePartition) else sizes
-
-
-def _factors_in_words(report: RobustnessReport) -> str:
-    """Say how many factors differ between strata, or why none could be tested."""
-    if isinstance(report.factors, NoFactors):
-        return report.factors.reason
-    if report.counts is None:
-        return f"{len(report.associations)} factors untestable"
-    found = report.metrics()
-    if not report.counts.n_testable:
-        return f"{report.counts.n_untestable} factors untestable"
-    return (
-        f"{found['n_significant']:.0f} of {report.counts.n_testable} at q <= "
-        f"{report.config.alpha:g}; smallest q {found['min_q_value']:.3g}, "
-        f"largest epsilon^2 {found['max_epsilon2']:.3g}"
+    columns = (
+        "fold",
+        "encoder",
+        "strata",
+        "stability",
+        "robust / significant / testable",
+        "robustness score",
     )
-
-
-def _titled(title: str, result: TrialResult) -> str:
-    """Label whatever a leaky normalisation touched."""
-    return f"{title} [LEAKY normalisation]" if result.leaky else title
+    return Table("Strata of the embedding", columns, tuple(rows), note)
 
 
 def _estimate(value: Estimate | None) -> str:
@@ -321,8 +271,3 @@ def _estimate(value: Estimate | None) -> str:
     if value.standard_error is None:
         return f"{value.mean:.4g}"
     return f"{value.mean:.4g} +- {value.standard_error:.2g}"
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    """Write one line of a markdown table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

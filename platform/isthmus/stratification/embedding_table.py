@@ -14,9 +14,9 @@ from isthmus.core.digest import digest_array, digest_of
 from isthmus.core.errors import StratificationError
 from isthmus.core.files import write_atomically
 
-Role = Literal["train", "monitor", "validation"]
-_ROLES: tuple[str, ...] = get_args(Role)
-_METADATA_KEY = b"isthmus.encoder_id"
+Role = Literal["train", "monitor", "validation", "unknown"]
+ROLES: tuple[str, ...] = get_args(Role)
+METADATA_KEY = b"isthmus.encoder_id"
 _PREFIX = "embedding_"
 
 
@@ -36,7 +36,7 @@ class EmbeddingTable:
         Finite; kept as a copy that cannot be written to.
     roles : tuple of str
         What each subject was to this encoder: ``train`` (gave gradients), ``monitor`` (chose the
-        best epoch) or ``validation`` (held out).
+        best epoch), ``validation`` (held out) or ``unknown`` (another tool did not say).
 
     Raises
     ------
@@ -82,9 +82,9 @@ class EmbeddingTable:
                 f"{where} must have each participant once, got {', '.join(repeated[:5])} more "
                 f"than once ({len(repeated)} repeated). A subject has one embedding an encoder."
             )
-        unknown = sorted(set(self.roles) - set(_ROLES))
+        unknown = sorted(set(self.roles) - set(ROLES))
         if unknown:
-            raise StratificationError(f"{where}: roles must be among {_ROLES}, got {unknown}.")
+            raise StratificationError(f"{where}: roles must be among {ROLES}, got {unknown}.")
         bad = np.flatnonzero(~np.isfinite(self.values).all(axis=1))
         if bad.size:
             names = ", ".join(self.participant_ids[i] for i in bad[:5])
@@ -144,7 +144,7 @@ class EmbeddingTable:
         }
         for number, column in enumerate(self.values.T):
             columns[f"{_PREFIX}{number:0{width}d}"] = pa.array(column)
-        table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: self.encoder_id})
+        table = pa.table(columns).replace_schema_metadata({METADATA_KEY: self.encoder_id})
         write_atomically(path, lambda file: cast("None", pq.write_table(table, file)))
 
 
@@ -172,7 +172,7 @@ def load_parquet(path: Path) -> EmbeddingTable:
         raise StratificationError(f"{path}: there is no such embedding table.") from None
     except (OSError, pa.ArrowException) as error:
         raise StratificationError(f"{path}: must be a parquet file: {error}") from None
-    encoder_id = (table.schema.metadata or {}).get(_METADATA_KEY)
+    encoder_id = (table.schema.metadata or {}).get(METADATA_KEY)
     names = [name for name in table.column_names if name.startswith(_PREFIX)]
     if encoder_id is None or not names or not {"participant_id", "role"} <= {*table.column_names}:
         raise StratificationError(

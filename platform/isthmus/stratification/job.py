@@ -1,51 +1,61 @@
 """The stratification job: embeddings and phenotypes in, one record out. It never trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import StratificationConfig
-from isthmus.core.errors import StratificationError
+from isthmus.core.digest import digest_of
+from isthmus.core.ports import TaskRunner
 from isthmus.core.seeds import derive_seed
-from isthmus.stratification.association import AssociationTest, associate
-from isthmus.stratification.checks import MIN_SUBJECTS, require_subjects
-from isthmus.stratification.correction import false_discovery_rate, max_t
+from isthmus.stratification.checks import require_families
+from isthmus.stratification.cloud import make_cloud
 from isthmus.stratification.embedding_table import EmbeddingTable
-from isthmus.stratification.factors import Factors, FactorsOutcome, find_factors
-from isthmus.stratification.permutation import PermutationPlan, plan_permutations
-from isthmus.stratification.record import (
-    AssociationCounts,
-    FactorAssociation,
-    RobustnessReport,
-    Verdict,
-)
-from isthmus.stratification.strata import (
-    DegeneratePartition,
-    NonConvergence,
-    Partition,
-    StrataOutcome,
-    find_strata,
-)
+from isthmus.stratification.factors import FactorsOutcome, find_factors
+from isthmus.stratification.families_of_tests import test_targets
+from isthmus.stratification.matched_cloud import family_likeness
+from isthmus.stratification.partition import Partition
+from isthmus.stratification.pieces import Piece, Problem, Results, all_pieces
+from isthmus.stratification.plane import lay_out
+from isthmus.stratification.profiles import make_profiles
+from isthmus.stratification.progress import OnProgress, complete
+from isthmus.stratification.record import RobustnessReport
+from isthmus.stratification.replication import replications
+from isthmus.stratification.robustness import Replication, Robustness
+from isthmus.stratification.runner import InProcessRunner
+from isthmus.stratification.stability import summarise_stability
+from isthmus.stratification.strata import find_strata
+from isthmus.stratification.subjects import blocks, choose_subjects
+from isthmus.stratification.targets import TargetGroup, make_groups
+from isthmus.stratification.tested import FamilyOfTests
+from isthmus.stratification.variables import Variables
+from isthmus.stratification.verdicts import compare_with_nulls, judge, score
 
 FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["RobustnessReport", "stratify"]
+__all__ = ["RobustnessReport", "Variables", "stratify"]
 
 
 def stratify(
     table: EmbeddingTable,
     participants: Participants,
     config: StratificationConfig,
-    phenotypes: Sequence[str],
-    confounds: Sequence[str],
+    variables: Variables,
     seed: int,
+    *,
+    runner: TaskRunner | None = None,
+    directory: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> RobustnessReport:
-    """Find strata in one encoder's embeddings and test whether phenotypes differ between them.
+    """Find strata in one encoder's embeddings, relate phenotypes to them, and ask what is lasting.
 
-    Strata are found without looking at phenotypes, factors without looking at strata; then each
-    factor is tested by permutation that keeps families together.
+    Strata are found without looking at phenotypes, factors without looking at strata. Each target
+    is then tested by permutation that keeps families together; the families are resampled and
+    clustered anew; and the strata's stability is compared with that of clouds without strata.
 
     Parameters
     ----------
@@ -55,169 +65,173 @@ def stratify(
         Phenotypes, confounds and families; it may hold further subjects.
     config : StratificationConfig
         Settings.
-    phenotypes : sequence of str
-        Columns that the factors are made of; none gives the outcome `NoFactors`.
-    confounds : sequence of str
-        Columns regressed out of the factor scores; text columns are categories. Subjects of whom
-        one is unknown are clustered, but left out of the tests and counted.
+    variables : Variables
+        Columns to be related to the strata, and confounds. Subjects of whom a confound is unknown
+        are clustered, but left out of the tests and counted.
     seed : int
-        Seed of permutations and parallel analysis.
+        Root of every draw.
+    runner : TaskRunner, optional
+        Where the pieces run; by default in this process. It has no influence on the result.
+    directory : Path, optional
+        Folder in which finished pieces are kept, so that a job that was cut short goes on.
+    on_progress : callable, optional
+        Hears how many pieces are done, of how many.
 
     Returns
     -------
     RobustnessReport
-        A function of the arguments alone. A partition that failed, a factor that cannot be
-        tested: each is an outcome in the record, not an error.
+        A function of the first five arguments alone. A partition that failed, a target that
+        cannot be tested: each is an outcome in the record, not an error.
 
     Raises
     ------
     StratificationError
-        With fewer than 10 subjects, subjects that `participants` does not have, a phenotype named
-        twice, or settings that the data cannot meet.
+        With fewer than 10 subjects, subjects that `participants` does not have, a family larger
+        than half of them, a phenotype named twice, or settings that the data cannot meet.
     CohortError
-        If a column is unknown or cannot be read as numbers.
+        If a column is unknown or cannot be read.
     """
-    table = _chosen(table, participants, config)
-    ids = table.participant_ids
-    strata = find_strata(table.values, ids, config)
-    values_NP = (
-        np.asarray(participants.numeric(list(phenotypes), ids), dtype=np.float64)
-        if phenotypes
-        else np.empty((len(ids), 0))
-    )
-    factors = find_factors(values_NP, phenotypes, ids, config.factors, derive_seed(seed, "factors"))
-    confounds_NC, _ = participants.design(list(confounds), ids)
-    associations, counts = _associations(strata, factors, confounds_NC, participants, config, seed)
+    chosen = choose_subjects(table, participants, config)
+    ids = chosen.participant_ids
+    families = blocks(participants, ids, config)
+    require_families(families, config, len(ids))
+    cloud = make_cloud(chosen.values, config, derive_seed(seed, "cloud"))
+    strata = find_strata(cloud, ids, families, config, derive_seed(seed, "strata"))
+    factors = _factors(chosen, participants, config, variables, seed)
+    groups = make_groups(factors, participants, ids, config, variables)
+    tests = test_targets(groups, strata, config, seed)
+    robustness = None
+    if isinstance(strata, Partition):
+        problem = Problem(
+            digest=_digest(chosen, participants, config, variables, seed),
+            cloud=cloud,
+            likeness=family_likeness(cloud.points_ND, families),
+            families=families,
+            labels_N=np.array(strata.labels),
+            n_strata=len(strata.sizes),
+            setting=strata.setting,
+            groups=tuple(group for group in groups if group.testable),
+            config=config,
+            seed=seed,
+        )
+        pieces = all_pieces(config)
+        results = complete(problem, pieces, runner or InProcessRunner(), directory, on_progress)
+        robustness = _gather(problem, strata, results, tests)
+        tests = judge(tests, robustness, config)
     return RobustnessReport(
         encoder_id=table.encoder_id,
         table_digest=table.digest,
-        n_subjects=len(ids),
-        n_held_out=table.roles.count("validation"),
-        phenotypes=tuple(phenotypes),
-        confounds=tuple(confounds),
+        participant_ids=ids,
+        n_held_out=chosen.roles.count("validation"),
+        phenotypes=variables.phenotypes,
+        categorical_phenotypes=variables.categorical_phenotypes,
+        confounds=variables.confounds,
         config=config,
         seed=seed,
         strata=strata,
+        plane=lay_out(cloud.points_ND),
         factors=factors,
-        associations=associations,
-        counts=counts,
+        tests=tests,
+        profiles=make_profiles(groups, strata),
+        robustness=robustness,
+        score=score(tests, robustness),
     )
 
 
-def _chosen(
-    table: EmbeddingTable, participants: Participants, config: StratificationConfig
-) -> EmbeddingTable:
-    """Take the subjects to be clustered, sorted, so that the order of rows has no influence."""
-    unknown = sorted(set(table.participant_ids) - set(participants.ids))
-    if unknown:
-        raise StratificationError(
-            f"Every embedded subject must be in the participants table, got "
-            f"{', '.join(unknown[:5])} that are not ({len(unknown)} in all). Was the table made "
-            "from another cohort?"
-        )
-    held_out = config.subjects == "held_out"
-    chosen = sorted(
-        name
-        for name, role in zip(table.participant_ids, table.roles, strict=True)
-        if role == "validation" or not held_out
-    )
-    require_subjects(len(chosen), config)
-    return table.select(chosen)
-
-
-def _associations(
-    strata: StrataOutcome,
-    factors: FactorsOutcome,
-    confounds_NC: FloatArray,
+def _factors(
+    chosen: EmbeddingTable,
     participants: Participants,
     config: StratificationConfig,
+    variables: Variables,
     seed: int,
-) -> tuple[tuple[FactorAssociation, ...], AssociationCounts | None]:
-    """Test each factor, or say of each why it cannot be."""
-    if not isinstance(factors, Factors):
-        return (), None
-    if isinstance(strata, NonConvergence | DegeneratePartition):
-        return _untestable(factors, f"There are no strata to compare. {strata.reason}"), None
-    known: npt.NDArray[np.bool_] = np.asarray(~np.isnan(confounds_NC).any(axis=1))
-    n = int(known.sum())
-    if n < MIN_SUBJECTS:
-        reason = f"All confounds are known for {n} subjects only; {MIN_SUBJECTS} are needed."
-        return _untestable(factors, reason), None
-    labels_N = np.array(strata.labels)[known]
-    plan = _plan(strata, known, participants, config, derive_seed(seed, "permutations"))
-    test = associate(
-        np.array(factors.scores)[known],
-        labels_N,
-        plan,
-        confounds_NC[known] if confounds_NC.shape[1] else None,
-    )
-    n_testable = int((~np.isnan(test.p_permutation)).sum())
-    counts = AssociationCounts(
-        n_subjects=n,
-        n_missing_confounds=len(known) - n,
-        n_strata=len(set(labels_N.tolist())),
-        n_families=plan.n_families,
-        n_permutations=plan.n_permutations,
-        n_permutations_available=plan.n_available,
-        log10_permutations_available=plan.log10_available,
-        enumerated=plan.enumerated,
-        smallest_p=1.0 / (1.0 + plan.n_permutations),
-        n_testable=n_testable,
-        n_untestable=len(factors.names) - n_testable,
-    )
-    return _verdicts(factors, test, config, counts), counts
+) -> FactorsOutcome:
+    """Make the factors of the subjects clustered."""
+    ids, names = chosen.participant_ids, variables.phenotypes
+    values_NP = participants.numeric(names, ids) if names else np.empty((len(ids), 0))
+    return find_factors(values_NP, names, ids, config.factors, derive_seed(seed, "factors"))
 
 
-def _plan(
+def _digest(
+    chosen: EmbeddingTable,
+    participants: Participants,
+    config: StratificationConfig,
+    variables: Variables,
+    seed: int,
+) -> str:
+    """Identify the problem that the pieces are of."""
+    people = participants.select(chosen.participant_ids).digest
+    settings = config.model_dump(mode="json")
+    return digest_of([chosen.digest, people, settings, asdict(variables), seed])
+
+
+def _gather(
+    problem: Problem,
     strata: Partition,
-    known: npt.NDArray[np.bool_],
-    participants: Participants,
-    config: StratificationConfig,
-    seed: int,
-) -> PermutationPlan:
-    """Plan permutations of the subjects tested."""
-    n = int(known.sum())
-    if config.blocks == "none":
-        return plan_permutations(None, config.n_permutations, seed, n_subjects=n)
-    tested = [name for name, keep in zip(strata.participant_ids, known, strict=True) if keep]
-    families = participants.families.loc[tested].tolist()
-    kinship = None if participants.kinship is None else participants.kinship.loc[tested].tolist()
-    return plan_permutations(families, config.n_permutations, seed, kinship=kinship)
+    results: Mapping[Piece, Results],
+    tests: tuple[FamilyOfTests, ...],
+) -> Robustness:
+    """Put the pieces together."""
+    of_kind = {
+        kind: [found for piece, found in results.items() if piece.kind == kind]
+        for kind in ("draws", "nulls")
+    }
 
+    def joined(kind: str, name: str) -> npt.NDArray[np.generic]:
+        return np.concatenate([found[name] for found in of_kind[kind]])
 
-def _verdicts(
-    factors: Factors, test: AssociationTest, config: StratificationConfig, counts: AssociationCounts
-) -> tuple[FactorAssociation, ...]:
-    """Correct over the testable factors and give each its verdict."""
-    q_F = false_discovery_rate(test.p_permutation, config.correction)
-    p_max_t_F = max_t(test.h, test.null_h)
-    rows = []
-    for k, name in enumerate(factors.names):
-        if np.isnan(test.p_permutation[k]):
-            rows.append(FactorAssociation(name, "untestable", _why(counts)))
-            continue
-        verdict: Verdict = "significant" if q_F[k] <= config.alpha else "not_significant"
-        numbers = (
-            test.h[k],
-            test.epsilon2[k],
-            test.p_permutation[k],
-            test.p_chi2[k],
-            q_F[k],
-            p_max_t_F[k],
+    ari_D = joined("draws", "ari").astype(np.float64)
+    n_null_draws = problem.config.robustness.n_null_draws
+    matched = compare_with_nulls(
+        (float(ari_D[:n_null_draws].mean()), strata.silhouette or 0.0),
+        joined("nulls", "ari").astype(np.float64),
+        joined("nulls", "silhouette").astype(np.float64),
+        joined("nulls", "n_strata").astype(np.int64),
+        n_null_draws,
+        problem.likeness,
+    )
+    stability = summarise_stability(
+        ari_D,
+        joined("draws", "ami").astype(np.float64),
+        joined("draws", "jaccard").astype(np.float64),
+        joined("draws", "n_strata").astype(np.int64),
+        joined("draws", "n_subjects").astype(np.int64),
+        strata.sizes,
+    )
+    of_groups = [
+        (
+            group,
+            joined("draws", f"statistics_{g}").astype(np.float64),
+            joined("draws", f"effects_{g}").astype(np.float64),
         )
-        rows.append(FactorAssociation(name, verdict, None, *map(float, numbers)))
-    return tuple(rows)
+        for g, group in enumerate(problem.groups)
+    ]
+    found: list[Replication] = []
+    for family in tests:
+        found += _of_family(
+            family, [item for item in of_groups if item[0].kind == family.kind], problem.config
+        )
+    return Robustness(stability=stability, matched_null=matched, replications=tuple(found))
 
 
-def _why(counts: AssociationCounts) -> str:
-    """Say why a factor's test has no value."""
-    if counts.n_strata < 2:
-        return "The subjects whose confounds are known are all in one stratum."
-    if counts.n_permutations == 0:
-        return "The families allow no permutation."
-    return "The factor is constant among the subjects tested, or once confounds are regressed out."
-
-
-def _untestable(factors: Factors, reason: str) -> tuple[FactorAssociation, ...]:
-    """Give every factor the same reason."""
-    return tuple(FactorAssociation(name, "untestable", reason) for name in factors.names)
+def _of_family(
+    family: FamilyOfTests,
+    of_groups: list[tuple[TargetGroup, FloatArray, FloatArray]],
+    config: StratificationConfig,
+) -> tuple[Replication, ...]:
+    """Judge a family's testable targets over the draws, corrected together in each."""
+    testable = {a.target for a in family.associations if a.verdict != "untestable"}
+    if not testable:
+        return ()
+    # Where the families of one target's subjects allow fewer permutations, all are cut to these.
+    n_arrangements = min(statistics.shape[1] for _, statistics, _ in of_groups)
+    names = [name for group, _, _ in of_groups for name in group.names]
+    statistics_DAF = np.concatenate([s[:, :n_arrangements] for _, s, _ in of_groups], axis=2)
+    effects_DF = np.concatenate([effects for _, _, effects in of_groups], axis=1)
+    kept = [f for f, name in enumerate(names) if name in testable]
+    return replications(
+        family.kind,
+        [names[f] for f in kept],
+        statistics_DAF[:, :, kept],
+        effects_DF[:, kept],
+        config,
+    )

@@ -1,96 +1,34 @@
 """What the stratification job hands on: one frozen record, written as JSON and read back."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from isthmus.config.stratification import StratificationConfig
+from isthmus.config.stratification import StratificationConfig, TargetKind
 from isthmus.core.errors import StratificationError
 from isthmus.stratification.factors import Factors, NoFactors
-from isthmus.stratification.strata import DegeneratePartition, NonConvergence, Partition
-
-Verdict = Literal["significant", "not_significant", "untestable"]
-
-
-@dataclass(frozen=True)
-class FactorAssociation:
-    """One factor against the strata. Numbers are None where it could not be tested.
-
-    Attributes
-    ----------
-    factor : str
-        Its name in `Factors.names`.
-    verdict : {"significant", "not_significant", "untestable"}
-        Significant where ``q_value <= alpha``. It speaks of this partition of these subjects; not
-        of whether the partition would come back from others.
-    reason : str or None
-        Why it is untestable.
-    h : float or None
-        Kruskal-Wallis H, tie-corrected.
-    epsilon2 : float or None
-        Effect size in [0, 1].
-    p_permutation : float or None
-        The p-value: permutations within exchangeability blocks.
-    p_chi2 : float or None
-        For comparison: the approximation that takes subjects to be independent.
-    q_value : float or None
-        `p_permutation` adjusted for the false discovery rate over testable factors.
-    p_max_t : float or None
-        Adjusted by max-T: bounds the chance of any false rejection.
-    """
-
-    factor: str
-    verdict: Verdict
-    reason: str | None = None
-    h: float | None = None
-    epsilon2: float | None = None
-    p_permutation: float | None = None
-    p_chi2: float | None = None
-    q_value: float | None = None
-    p_max_t: float | None = None
+from isthmus.stratification.partition import DegeneratePartition, NonConvergence, Partition
+from isthmus.stratification.robustness import Replication, Robustness, RobustnessScore
+from isthmus.stratification.tested import Association, FamilyOfTests, Profile
 
 
 @dataclass(frozen=True)
-class AssociationCounts:
-    """How many subjects, families, permutations and factors stand behind the p-values.
+class Plane:
+    """The two leading principal components of what was clustered, to look at.
 
     Attributes
     ----------
-    n_subjects : int
-        Subjects tested: those clustered, less those without a confound.
-    n_missing_confounds : int
-        Subjects clustered but left out of the tests, a confound of theirs being unknown.
-    n_strata : int
-        Strata that still have a member among the subjects tested.
-    n_families : int
-        Exchangeability blocks; as many as subjects where families are ignored.
-    n_permutations : int
-        Permutations run: B.
-    n_permutations_available : int or None
-        Distinct permutations that the blocks allow, the identity included; None above 2**53.
-    log10_permutations_available : float
-        Their decimal logarithm.
-    enumerated : bool
-        Whether all were run, so that p-values are exact.
-    smallest_p : float
-        1 / (1 + B): no p-value can be below it.
-    n_testable, n_untestable : int
-        Factors in the family of tests, and those left out of it.
+    coordinates : tuple of (float, float)
+        A point a subject, in the order of `RobustnessReport.participant_ids`.
+    explained : tuple of float
+        Share of the variance along each axis. Strata may be apart in what the other axes hold.
     """
 
-    n_subjects: int
-    n_missing_confounds: int
-    n_strata: int
-    n_families: int
-    n_permutations: int
-    n_permutations_available: int | None
-    log10_permutations_available: float
-    enumerated: bool
-    smallest_p: float
-    n_testable: int
-    n_untestable: int
+    coordinates: tuple[tuple[float, float], ...]
+    explained: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -103,41 +41,95 @@ class RobustnessReport:
         The encoder.
     table_digest : str
         Digest of the embedding table that was given.
-    n_subjects : int
-        Subjects clustered.
+    participant_ids : tuple of str
+        Subjects clustered, sorted.
     n_held_out : int
         Of these, subjects that had no part in fitting the encoder.
-    phenotypes, confounds : tuple of str
+    phenotypes, categorical_phenotypes, confounds : tuple of str
         Columns as declared.
     config : StratificationConfig
         Settings.
     seed : int
-        Seed of permutations and parallel analysis.
+        Root of all draws.
     strata : Partition or DegeneratePartition or NonConvergence
         The clustering's outcome.
+    plane : Plane or None
+        Where the subjects lie; None where the embedding has no variance.
     factors : Factors or NoFactors
         The phenotype factors' outcome.
-    associations : tuple of FactorAssociation
-        One for each factor.
-    counts : AssociationCounts or None
-        None where no test was possible.
+    tests : tuple of FamilyOfTests
+        One for each kind of target that was asked for and has any.
+    profiles : tuple of Profile
+        Strata x targets; empty without a partition.
+    robustness : Robustness or None
+        How much would come back; None without a partition.
+    score : RobustnessScore or None
+        None where nothing was declared that could replicate; 0 where there is no partition.
     schema_version : int
         Version of this record.
     """
 
     encoder_id: str
     table_digest: str
-    n_subjects: int
+    participant_ids: tuple[str, ...]
     n_held_out: int
     phenotypes: tuple[str, ...]
+    categorical_phenotypes: tuple[str, ...]
     confounds: tuple[str, ...]
     config: StratificationConfig
     seed: int
     strata: Annotated[Partition | DegeneratePartition | NonConvergence, Field(discriminator="kind")]
+    plane: Plane | None
     factors: Annotated[Factors | NoFactors, Field(discriminator="kind")]
-    associations: tuple[FactorAssociation, ...]
-    counts: AssociationCounts | None
-    schema_version: Literal[1] = 1
+    tests: tuple[FamilyOfTests, ...]
+    profiles: tuple[Profile, ...]
+    robustness: Robustness | None
+    score: RobustnessScore | None
+    schema_version: Literal[2] = 2
+
+    @property
+    def n_subjects(self) -> int:
+        """Subjects clustered."""
+        return len(self.participant_ids)
+
+    @property
+    def associations(self) -> Iterator[Association]:
+        """Every target's test, family by family."""
+        for family in self.tests:
+            yield from family.associations
+
+    def family(self, kind: TargetKind) -> FamilyOfTests | None:
+        """Look up the tests of one kind of target.
+
+        Parameters
+        ----------
+        kind : {"factor", "phenotype", "category"}
+            Which.
+
+        Returns
+        -------
+        FamilyOfTests or None
+            None where it was not asked for or has no target.
+        """
+        return next((family for family in self.tests if family.kind == kind), None)
+
+    def replication(self, kind: TargetKind, target: str) -> Replication | None:
+        """Look up how often a target was found again.
+
+        Parameters
+        ----------
+        kind : {"factor", "phenotype", "category"}
+            What the target is.
+        target : str
+            Its name.
+
+        Returns
+        -------
+        Replication or None
+            None where it was not resampled.
+        """
+        found = self.robustness.replications if self.robustness else ()
+        return next((r for r in found if (r.kind, r.target) == (kind, target)), None)
 
     def to_json(self) -> str:
         """Write the record as JSON; `from_json` gives an equal record back.
@@ -148,7 +140,7 @@ class RobustnessReport:
             Indented, keys in the order of the fields.
         """
         content = _ADAPTER.dump_python(self, mode="json")
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "RobustnessReport":
@@ -173,7 +165,7 @@ class RobustnessReport:
             return _ADAPTER.validate_python(json.loads(text))
         except (ValidationError, json.JSONDecodeError) as error:
             raise StratificationError(
-                f"A stratification record must be what `to_json` wrote (schema version 1): {error}"
+                f"A stratification record must be what `to_json` wrote (schema version 2): {error}"
             ) from None
 
     def metrics(self) -> dict[str, float]:
@@ -182,7 +174,7 @@ class RobustnessReport:
         Returns
         -------
         dict of str to float
-            Such as ``n_strata``, ``silhouette``, ``n_significant`` and ``max_epsilon2``.
+            Such as ``n_strata``, ``stability_excess``, ``n_robust`` and ``robustness_score``.
         """
         numbers: dict[str, float | None] = {}
         if not isinstance(self.strata, NonConvergence):
@@ -190,12 +182,24 @@ class RobustnessReport:
             numbers["silhouette"] = self.strata.silhouette
         if isinstance(self.factors, Factors):
             numbers["n_factors"] = len(self.factors.names)
-        if self.counts is not None:
-            numbers["n_testable"] = self.counts.n_testable
-            tested = [a for a in self.associations if a.verdict != "untestable"]
-            numbers["n_significant"] = sum(a.verdict == "significant" for a in tested)
-            numbers["max_epsilon2"] = max((a.epsilon2 or 0.0 for a in tested), default=None)
-            numbers["min_q_value"] = min((a.q_value or 0.0 for a in tested), default=None)
+        for family in self.tests:
+            tested = [a for a in family.associations if a.verdict != "untestable"]
+            numbers[f"{family.kind}_n_testable"] = family.n_testable
+            numbers[f"{family.kind}_n_significant"] = sum(a.significant for a in tested)
+            numbers[f"{family.kind}_n_robust"] = sum(a.verdict == "robust" for a in tested)
+            effects = [a.effect_size for a in tested if a.effect_size is not None]
+            q_values = [a.q_value for a in tested if a.q_value is not None]
+            numbers[f"{family.kind}_max_effect_size"] = max(effects, default=None)
+            numbers[f"{family.kind}_min_q_value"] = min(q_values, default=None)
+        if self.robustness is not None:
+            stability, null = self.robustness.stability, self.robustness.matched_null
+            numbers |= {"stability_ari": stability.ari_mean, "stability_ami": stability.ami_mean}
+            numbers |= {"stability_excess": null.excess, "stability_p_value": null.p_value}
+            numbers["failed_draws"] = stability.n_failed
+        if self.score is not None:
+            numbers["robustness_score"] = self.score.value
+            numbers["robustness_stability"] = self.score.stability
+            numbers["robustness_replication"] = self.score.replication
         return {name: float(value) for name, value in numbers.items() if value is not None}
 
 

@@ -1,323 +1,236 @@
-"""Strata: affinity propagation on an embedding, with every way to fail as a type of its own."""
+"""Strata of the embedding: cluster the cloud, choose how finely, type what came out."""
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import pdist, squareform
-from sklearn.cluster import AffinityPropagation
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import silhouette_score
 
-from isthmus.config.stratification import AffinityPropagationConfig, StratificationConfig
+from isthmus.config.stratification import StratificationConfig
 from isthmus.core.errors import StratificationError
-from isthmus.stratification.checks import require_components, require_subjects
+from isthmus.core.seeds import derive_seed
+from isthmus.stratification.checks import require_families, require_strata
+from isthmus.stratification.cloud import Cloud
+from isthmus.stratification.clusterers import Clustering, recluster
+from isthmus.stratification.partition import (
+    DegeneratePartition,
+    NonConvergence,
+    Partition,
+    StrataOutcome,
+    SweepPoint,
+)
+from isthmus.stratification.silhouette import measure_distances, silhouette
+from isthmus.stratification.sweep import Tried, summarise_pairs, sweep, to_points
 
-FloatArray = npt.NDArray[np.float64]
-
-# Encoders compute in float32: a spread below its rounding is no variance but noise, and
-# standardising would blow it up to the size of every other column.
-_SPREAD_TOLERANCE = 1e-6
-_EQUAL_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Partition:
-    """Strata that affinity propagation found.
-
-    Strata are numbered by falling size, then by the exemplar's id.
-
-    Attributes
-    ----------
-    participant_ids : tuple of str
-        The subjects that were clustered.
-    labels : tuple of int
-        Stratum of each subject, from 0.
-    exemplar_ids : tuple of str
-        The subject that stands for each stratum.
-    sizes : tuple of int
-        Subjects in each stratum.
-    n_columns, n_dropped_columns : int
-        Columns of the embedding, and those without variance that were left out.
-    preference : float
-        Self-similarity that was used.
-    silhouette : float or None
-        Mean silhouette in [-1, 1], Euclidean, in the space that was clustered. It describes how
-        separate the strata are; it is no test that they exist.
-    """
-
-    participant_ids: tuple[str, ...]
-    labels: tuple[int, ...]
-    exemplar_ids: tuple[str, ...]
-    sizes: tuple[int, ...]
-    n_columns: int
-    n_dropped_columns: int
-    preference: float
-    silhouette: float | None
-    kind: Literal["partition"] = "partition"
-
-
-@dataclass(frozen=True)
-class DegeneratePartition:
-    """A partition that cannot carry a comparison: one stratum, or a stratum of one subject.
-
-    The labels are kept so that the outcome can be looked at; no association is computed on them.
-
-    Attributes
-    ----------
-    participant_ids, labels, exemplar_ids, sizes, n_columns, n_dropped_columns, silhouette
-        As in `Partition`.
-    preference : float or None
-        Self-similarity that was used; None where there was nothing to cluster.
-    reason : str
-        What makes it degenerate, and what to try.
-    """
-
-    participant_ids: tuple[str, ...]
-    labels: tuple[int, ...]
-    exemplar_ids: tuple[str, ...]
-    sizes: tuple[int, ...]
-    n_columns: int
-    n_dropped_columns: int
-    preference: float | None
-    silhouette: float | None
-    reason: str
-    kind: Literal["degenerate_partition"] = "degenerate_partition"
-
-
-@dataclass(frozen=True)
-class NonConvergence:
-    """Affinity propagation gave up. What it returned as labels is not a result and is not kept.
-
-    Attributes
-    ----------
-    participant_ids : tuple of str
-        The subjects that were to be clustered.
-    n_columns, n_dropped_columns : int
-        Columns of the embedding, and those without variance that were left out.
-    preference : float
-        Self-similarity that was used.
-    n_iterations : int
-        Message rounds after which it gave up.
-    reason : str
-        What happened, and what to try.
-    """
-
-    participant_ids: tuple[str, ...]
-    n_columns: int
-    n_dropped_columns: int
-    preference: float
-    n_iterations: int
-    reason: str
-    kind: Literal["non_convergence"] = "non_convergence"
-
-
-StrataOutcome = Partition | DegeneratePartition | NonConvergence
-
-
-def standardise(values_ND: FloatArray) -> tuple[FloatArray, int]:
-    """Give every column mean 0 and variance 1, leaving out those without variance.
-
-    Parameters
-    ----------
-    values_ND : ndarray, shape (n, d)
-        Finite embeddings.
-
-    Returns
-    -------
-    standardised : ndarray, shape (n, d - n_dropped)
-        In the order of the columns.
-    n_dropped : int
-        Columns whose standard deviation is at most 1e-6 of their largest magnitude (float32
-        rounding) or zero.
-
-    Examples
-    --------
-    >>> standardised, n_dropped = standardise(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    >>> standardised.ravel(), n_dropped
-    (array([-1.,  1.]), 1)
-    """
-    spread = values_ND.std(axis=0)
-    kept = spread > _SPREAD_TOLERANCE * np.abs(values_ND).max(axis=0)
-    standardised = (values_ND[:, kept] - values_ND[:, kept].mean(axis=0)) / spread[kept]
-    return standardised, int((~kept).sum())
-
-
-def similarity(values_ND: FloatArray) -> FloatArray:
-    """Compute negative squared Euclidean distances.
-
-    Parameters
-    ----------
-    values_ND : ndarray, shape (n, d)
-        Points.
-
-    Returns
-    -------
-    ndarray, shape (n, n)
-        Exactly symmetric, zero on the diagonal, never positive.
-    """
-    distances: FloatArray = squareform(pdist(values_ND, "sqeuclidean"))
-    return -distances
+# Of the largest variance: embeddings are float32, so that equality is no closer than this.
+_EQUAL_TOLERANCE = 1e-6
 
 
 def find_strata(
-    values_ND: FloatArray, participant_ids: Sequence[str], config: StratificationConfig
+    cloud: Cloud,
+    participant_ids: Sequence[str],
+    families_N: Sequence[Hashable],
+    config: StratificationConfig,
+    seed: int,
 ) -> StrataOutcome:
-    """Cluster an embedding: standardise, reduce when asked, propagate affinities.
+    """Cluster a cloud, at the setting given or at the one that a sweep finds best.
 
     Parameters
     ----------
-    values_ND : ndarray of float64, shape (n, d)
-        One encoder's embeddings, finite.
+    cloud : Cloud
+        One encoder's subjects, from `make_cloud` with the same settings.
     participant_ids : sequence of str, length n
-        Who the rows are.
+        Who the rows are; rising, so that the order in which a table came has no influence.
+    families_N : sequence of hashable, length n
+        Family of each. A sweep's draws keep families whole; strata are found without them.
     config : StratificationConfig
-        `pca_components` and `affinity_propagation` are read.
+        `clusterer` and its settings, `max_strata`, and the scheme of `robustness` for a sweep.
+    seed : int
+        Seed of the clusterers' starts and of the draws that a sweep compares candidates by.
 
     Returns
     -------
     Partition or DegeneratePartition or NonConvergence
         A function of the arguments alone. It says how the cloud was cut, not that the cuts are
-        there: affinity propagation cuts pure noise as readily.
+        there: every clusterer here but HDBSCAN cuts pure noise as readily.
 
     Raises
     ------
     StratificationError
-        With fewer than 10 subjects, values that are not finite, or more principal components
-        asked for than there are subjects or columns.
-
-    Notes
-    -----
-    Because columns are standardised, rotating the raw embedding changes the partition. Rotating
-    the standardised one does not, so a full set of principal components changes nothing.
+        If the ids are not rising, a family holds more than half of the subjects, or there are
+        fewer subjects than the settings need.
     """
-    n, n_columns = values_ND.shape
-    require_subjects(n, config)
-    if not np.isfinite(values_ND).all():
-        raise StratificationError("Embeddings must be finite, got NaN or infinity.")
-    points, n_dropped = standardise(values_ND)
-    if n_dropped == n_columns:
+    ids = tuple(participant_ids)
+    _check(cloud, ids, families_N, config)
+    if cloud.points_ND.shape[1] == 0:
         reason = "The encoder gives every subject the same embedding: it has collapsed."
-        return _undivided(participant_ids, (n_columns, n_dropped), reason)
-    require_components(config, *points.shape)
-    if config.pca_components is not None:
-        points = PCA(config.pca_components, svd_solver="full").fit_transform(points)
-    return _propagate(points, participant_ids, config.affinity_propagation, (n_columns, n_dropped))
+        return _undivided(cloud, ids, config, reason)
+    if _equally_far(cloud.points_ND):
+        # A clusterer would cut such a cloud by its own rounding.
+        reason = "All subjects are equally similar: nothing sets them apart."
+        return _undivided(cloud, ids, config, reason)
+    distances = measure_distances(cloud, seed)
+    setting = _given(cloud, config)
+    if setting is not None:
+        outcome = recluster(cloud, np.arange(cloud.n), setting, config, derive_seed(seed, "whole"))
+        width = silhouette(distances, outcome.labels_M) if isinstance(outcome, Clustering) else None
+        return _typed(Tried(setting, outcome, width), (), cloud, ids, config)
+    chosen, tried = sweep(cloud, families_N, distances, config, seed)
+    return _typed(chosen or _least_bad(tried), to_points(tried, chosen), cloud, ids, config)
 
 
-def _preference(pairs: FloatArray, setting: str | float) -> float:
-    """Turn the setting into a self-similarity."""
-    if not isinstance(setting, str):
-        return float(setting)
-    return float(np.median(pairs) if setting == "median" else pairs.min())
+def _check(
+    cloud: Cloud,
+    ids: tuple[str, ...],
+    families_N: Sequence[Hashable],
+    config: StratificationConfig,
+) -> None:
+    """Refuse subjects that cannot be clustered sensibly."""
+    if len(ids) != cloud.n or len(families_N) != cloud.n:
+        raise StratificationError(
+            f"Each of the {cloud.n} rows must have an id and a family, got {len(ids)} ids and "
+            f"{len(families_N)} families."
+        )
+    if any(a >= b for a, b in pairwise(ids)):
+        raise StratificationError(
+            "Subjects must be clustered in the rising order of their ids, each once, or the order "
+            "of a table's rows would have a say. Sort the table first."
+        )
+    require_strata(config, cloud.n)
+    require_families(families_N, config, cloud.n)
 
 
-def _undivided(ids: Sequence[str], columns: tuple[int, int], reason: str) -> DegeneratePartition:
+def _equally_far(points_ND: npt.NDArray[np.float64]) -> bool:
+    """Whether the points are the corners of a regular simplex: all components, all as long."""
+    n, n_components = points_ND.shape
+    if n_components < n - 1:
+        return False
+    variances = np.einsum("nd,nd->d", points_ND, points_ND)
+    return bool(np.ptp(variances) <= _EQUAL_TOLERANCE * variances.max())
+
+
+def _given(cloud: Cloud, config: StratificationConfig) -> float | None:
+    """Read the setting off the settings; None where it is to be swept."""
+    if config.clusterer == "hdbscan":
+        return float(config.min_cluster_size)
+    if config.clusterer != "affinity_propagation":
+        return None if config.n_strata == "sweep" else float(config.n_strata)
+    preference = config.affinity_propagation.preference
+    if preference == "sweep":
+        return None
+    if isinstance(preference, str):
+        return summarise_pairs(cloud.similarity_LL, preference)
+    return preference
+
+
+def _least_bad(tried: Sequence[Tried]) -> Tried:
+    """Pick what to show of a sweep that found nothing: the fewest strata above one."""
+
+    def rank(one: Tried) -> tuple[bool, bool, int]:
+        if not isinstance(one.outcome, Clustering):
+            return True, True, 0
+        n_strata = len(one.outcome.exemplars_K)
+        return False, n_strata < 2, n_strata
+
+    return min(tried, key=rank)
+
+
+def _undivided(
+    cloud: Cloud, ids: tuple[str, ...], config: StratificationConfig, reason: str
+) -> DegeneratePartition:
     """Type the outcome that leaves nothing to cluster: all subjects in one stratum."""
     return DegeneratePartition(
-        participant_ids=tuple(ids),
+        participant_ids=ids,
         labels=(0,) * len(ids),
         exemplar_ids=(ids[0],),
         sizes=(len(ids),),
-        n_columns=columns[0],
-        n_dropped_columns=columns[1],
-        preference=None,
+        n_columns=cloud.n_columns,
+        n_dropped_columns=cloud.n_dropped_columns,
+        clusterer=config.clusterer,
+        setting=None,
+        sweep=(),
+        n_assigned=0,
         silhouette=None,
         reason=reason,
     )
 
 
-def _propagate(
-    points: FloatArray,
-    ids: Sequence[str],
-    config: AffinityPropagationConfig,
-    columns: tuple[int, int],
+def _typed(
+    one: Tried,
+    points: tuple[SweepPoint, ...],
+    cloud: Cloud,
+    ids: tuple[str, ...],
+    config: StratificationConfig,
 ) -> StrataOutcome:
-    """Run affinity propagation and type what came out."""
-    similarities = similarity(points)
-    pairs = similarities[np.triu_indices(len(points), k=1)]
-    if np.ptp(pairs) <= _EQUAL_TOLERANCE * np.abs(pairs).max():
-        # The algorithm would cut such a cloud by its own jitter.
-        reason = "All subjects are equally similar: nothing sets them apart."
-        return _undivided(ids, columns, reason)
-    preference = _preference(pairs, config.preference)
-    clusterer, gave_up = _fit(similarities, preference, config)
-    labels = np.asarray(clusterer.labels_)
-    if gave_up or (labels < 0).any():
+    """Type what came of one setting."""
+    if not isinstance(one.outcome, Clustering):
         return NonConvergence(
-            participant_ids=tuple(ids),
-            n_columns=columns[0],
-            n_dropped_columns=columns[1],
-            preference=preference,
-            n_iterations=int(clusterer.n_iter_),
-            reason=f"Affinity propagation did not settle in {config.max_iterations} rounds. Raise "
-            "stratification.affinity_propagation.damping or max_iterations.",
+            participant_ids=ids,
+            n_columns=cloud.n_columns,
+            n_dropped_columns=cloud.n_dropped_columns,
+            clusterer=config.clusterer,
+            setting=one.setting,
+            sweep=points,
+            n_iterations=one.outcome.n_iterations,
+            reason=one.outcome.reason,
         )
-    labels, exemplars, sizes = _renumber(
-        labels, np.asarray(clusterer.cluster_centers_indices_).tolist(), ids
-    )
+    labels, exemplars, sizes = _renumber(one.outcome, ids)
     found = Partition(
-        participant_ids=tuple(ids),
-        labels=tuple(labels.tolist()),
+        participant_ids=ids,
+        labels=labels,
         exemplar_ids=exemplars,
         sizes=sizes,
-        n_columns=columns[0],
-        n_dropped_columns=columns[1],
-        preference=preference,
-        silhouette=float(silhouette_score(points, labels)) if 1 < len(sizes) < len(ids) else None,
+        n_columns=cloud.n_columns,
+        n_dropped_columns=cloud.n_dropped_columns,
+        clusterer=config.clusterer,
+        setting=one.setting,
+        sweep=points,
+        n_assigned=one.outcome.n_assigned,
+        silhouette=one.silhouette,
     )
-    fault = _degenerate(sizes)
+    fault = _fault_of_sweep(sizes, config) if points else _fault(sizes, config)
     if fault is None:
         return found
     same = {field.name: getattr(found, field.name) for field in fields(found)}
     return DegeneratePartition(**{**same, "kind": "degenerate_partition"}, reason=fault)
 
 
-def _fit(
-    similarities: FloatArray, preference: float, config: AffinityPropagationConfig
-) -> tuple[AffinityPropagation, bool]:
-    """Run the library's algorithm, and tell whether it warned that it gave up."""
-    clusterer = AffinityPropagation(
-        affinity="precomputed",
-        damping=config.damping,
-        preference=preference,
-        max_iter=config.max_iterations,
-        convergence_iter=config.convergence_iterations,
-        # The stream only feeds jitter at the level of rounding, which breaks exact ties.
-        random_state=0,
-    )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clusterer.fit(similarities)
-    others = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
-    for other in others:
-        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-    return clusterer, len(others) < len(caught)
-
-
-def _degenerate(sizes: tuple[int, ...]) -> str | None:
+def _fault(sizes: tuple[int, ...], config: StratificationConfig) -> str | None:
     """Say why strata of these sizes cannot carry a comparison, if so."""
-    setting = "stratification.affinity_propagation.preference"
+    name, more, fewer = {
+        "affinity_propagation": ("affinity_propagation.preference", "Raise", "Lower"),
+        "hdbscan": ("min_cluster_size", "Lower", "Raise"),
+    }.get(config.clusterer, ("n_strata", "Raise", "Lower"))
     if len(sizes) < 2:
-        return f"All subjects are in one stratum. Raise {setting}."
+        return f"All subjects are in one stratum. {more} stratification.{name}."
     if min(sizes) == 1:
         return (
-            f"{sizes.count(1)} of {len(sizes)} strata hold one subject. Lower {setting}, or set "
-            "stratification.pca_components."
+            f"{sizes.count(1)} of {len(sizes)} strata hold one subject. {fewer} "
+            f"stratification.{name}, or set stratification.pca_components."
         )
     return None
 
 
+def _fault_of_sweep(sizes: tuple[int, ...], config: StratificationConfig) -> str | None:
+    """Say why the best of a sweep cannot carry a comparison, if so."""
+    if 2 <= len(sizes) <= config.max_strata and min(sizes) > 1:
+        return None
+    return (
+        f"The sweep found no partition into 2 to {config.max_strata} strata of at least two "
+        f"subjects each; the one with the fewest has {len(sizes)}, the smallest of "
+        f"{min(sizes)}. Set stratification.pca_components, or raise stratification.max_strata."
+    )
+
+
 def _renumber(
-    labels: npt.NDArray[np.int_], exemplars: Sequence[int], ids: Sequence[str]
-) -> tuple[npt.NDArray[np.int_], tuple[str, ...], tuple[int, ...]]:
-    """Order strata by falling size, then by exemplar, so that row order has no say."""
-    sizes = np.bincount(labels, minlength=len(exemplars)).tolist()
-    order = sorted(range(len(sizes)), key=lambda k: (-sizes[k], ids[exemplars[k]]))
-    rank = np.empty(len(order), dtype=np.int_)
+    found: Clustering, ids: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
+    """Order strata by falling size, then by exemplar."""
+    exemplars = [ids[row] for row in found.exemplars_K]
+    sizes = np.bincount(found.labels_M, minlength=len(exemplars)).tolist()
+    order = sorted(range(len(sizes)), key=lambda k: (-sizes[k], exemplars[k]))
+    rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
-    return rank[labels], tuple(ids[exemplars[k]] for k in order), tuple(sizes[k] for k in order)
+    labels = tuple(rank[found.labels_M].tolist())
+    return labels, tuple(exemplars[k] for k in order), tuple(sizes[k] for k in order)

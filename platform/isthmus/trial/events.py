@@ -6,6 +6,7 @@ A listener is a function of one event; it must not change the trial.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.ports import EpochEvent
@@ -52,6 +53,26 @@ class FoldEvaluating:
 
 
 @dataclass(frozen=True)
+class StrataProgress:
+    """How far the robustness job is with one encoder of a fold.
+
+    Attributes
+    ----------
+    number : int
+        Number of the fold.
+    encoder : {"trained", "untrained"}
+        Whose embeddings.
+    done, total : int
+        Pieces.
+    """
+
+    number: int
+    encoder: Literal["trained", "untrained"]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class FoldFinished:
     """A fold is finished, now or by an earlier run (``reused``)."""
 
@@ -69,6 +90,13 @@ class FoldFailed:
 
 
 @dataclass(frozen=True)
+class EncodersComparing:
+    """All folds are finished, and the strata of their encoders are being compared."""
+
+    n_encoders: int
+
+
+@dataclass(frozen=True)
 class TrialFinished:
     """All folds of a trial are over."""
 
@@ -81,8 +109,10 @@ TrialEvent = (
     | FoldStarted
     | EpochEvent
     | FoldEvaluating
+    | StrataProgress
     | FoldFinished
     | FoldFailed
+    | EncodersComparing
     | TrialFinished
 )
 TrialListener = Callable[[TrialEvent], None]

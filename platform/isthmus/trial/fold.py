@@ -12,23 +12,23 @@ from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import Fold
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.files import write_text
-from isthmus.core.seeds import derive_seed
 from isthmus.stratification.embedding_table import EmbeddingTable
-from isthmus.stratification.job import stratify
-from isthmus.stratification.record import RobustnessReport
 from isthmus.training.controls import MODEL, ControlResults, run_controls
 from isthmus.training.encoder import FittedEncoder, LoadedEncoder, load_encoder
 from isthmus.training.evaluate import ALL, summarise
 from isthmus.training.ranks import alone, compute_settings
+from isthmus.trial.events import StrataProgress, TrialListener
 from isthmus.trial.panels import Panel, cut_panel, save_panels
 from isthmus.trial.probe import ProbeScore, probe
 from isthmus.trial.records import FoldResult
+from isthmus.trial.strata import STRATA_FILE, StrataJob
 from isthmus.trial.tables import write_strata_tables
 from isthmus.volumes.store import VolumeStore
 
 # of a control only what is compared; of the model itself every metric
 CONTROL_METRICS = ("mse", "delta_mse", "normalised_difference", "cnr_ratio")
 MODEL_PREFIX = "validation"
+RANDOM_STRATA_FILE = "random_encoder_strata.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class FoldInputs:
         Folder of the finished training; results are written there too.
     seed : int
         Root of the fold's random streams.
+    strata : StrataJob
+        The robustness job, which is the same for all encoders of the trial.
     """
 
     config: ExperimentConfig
@@ -57,6 +59,7 @@ class FoldInputs:
     fold: Fold
     directory: Path
     seed: int
+    strata: StrataJob
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -70,7 +73,7 @@ class FoldInputs:
         return tuple(role for role in ("train", "monitor", "validation") for _ in parts[role])
 
 
-def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
+def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) -> FoldResult:
     """Compute everything a fold reports, and write its tables beside its weights.
 
     Parameters
@@ -79,6 +82,8 @@ def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
         The fold and its data.
     fitted : FittedEncoder
         The finished training.
+    tell : callable
+        Hears how far the robustness job is.
 
     Returns
     -------
@@ -87,10 +92,10 @@ def evaluate_fold(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
     """
     execution = inputs.config.execution
     with compute_settings(execution, alone(execution)):
-        return _evaluate(inputs, fitted)
+        return _evaluate(inputs, fitted, tell)
 
 
-def _evaluate(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
+def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) -> FoldResult:
     """Evaluate under the threads and the determinism that training had."""
     config, directory, fold = inputs.config, inputs.directory, inputs.fold
     families = inputs.participants.families
@@ -112,10 +117,16 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder) -> FoldResult:
         [controls.random_train, controls.random_monitor, controls.random_validation]
     )
     random_table = _table(inputs, f"{fitted.encoder_id}-untrained", untrained)
-    strata = _stratify(inputs, embedding)
-    random_strata = _stratify(inputs, random_table)
-    write_text(directory / "strata.json", strata.to_json())
-    write_text(directory / "random_encoder_strata.json", random_strata.to_json())
+    strata = inputs.strata.report(
+        embedding,
+        directory / STRATA_FILE,
+        lambda done, total: tell(StrataProgress(fold.number, "trained", done, total)),
+    )
+    random_strata = inputs.strata.report(
+        random_table,
+        directory / RANDOM_STRATA_FILE,
+        lambda done, total: tell(StrataProgress(fold.number, "untrained", done, total)),
+    )
     write_strata_tables(strata, directory)
     probes = _probes(inputs, controls, embedding)
     save_panels(_panels(inputs, encoder, controls), directory / "panels.npz")
@@ -206,19 +217,6 @@ def _compression_in_mask(encoder: LoadedEncoder) -> float:
 def _table(inputs: FoldInputs, encoder_id: str, values: npt.NDArray[np.float32]) -> EmbeddingTable:
     """Make one encoder's table of embeddings."""
     return EmbeddingTable(encoder_id, inputs.ids, values.astype(np.float64), inputs.roles)
-
-
-def _stratify(inputs: FoldInputs, table: EmbeddingTable) -> RobustnessReport:
-    """Run the stratification job on one encoder's embeddings."""
-    cohort = inputs.config.cohort
-    return stratify(
-        table,
-        inputs.participants,
-        inputs.config.stratification,
-        cohort.phenotypes,
-        cohort.confounds,
-        derive_seed(inputs.config.seed, "strata"),
-    )
 
 
 def _probes(

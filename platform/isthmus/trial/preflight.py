@@ -4,6 +4,7 @@ from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import Split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.stratification.checks import check_stratification
+from isthmus.stratification.targets import indicators
 from isthmus.training.order import slicing, steps_per_epoch
 
 
@@ -51,18 +52,19 @@ def require_strata_possible(
 
     Raises
     ------
-    StratificationError
+    IsthmusError
         As `stratify` would raise it after a fold was trained.
     """
     held_out = config.stratification.subjects == "held_out"
     check_stratification(
         config.stratification,
         participants,
-        config.cohort.phenotypes,
-        config.cohort.confounds,
+        config.cohort,
         config.model.embedding_size,
         [
             len(fold.validation) if held_out else sum(map(len, fold.parts.values()))
             for fold in split.folds
         ],
     )
+    for name in config.cohort.categorical_phenotypes:
+        indicators(participants, name, participants.ids)  # refuses labels by the dozen

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.record import RobustnessReport
 from isthmus.trial.probe import ProbeScore
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class FoldResult:
     probes : tuple of ProbeScore
         For each target and representation.
     strata, random_strata : RobustnessReport
-        The stratification job on the encoder's embeddings, and on an untrained encoder's.
+        The robustness job on the encoder's embeddings, and on an untrained encoder's.
     """
 
     number: int
@@ -157,6 +158,8 @@ class TrialResult:
         Finished folds.
     failures : tuple of FoldFailure
         Folds that failed.
+    across : AcrossEncoders or None
+        What the folds' encoders have in common; None where a fold failed.
     """
 
     digest: str
@@ -166,6 +169,7 @@ class TrialResult:
     leaky: bool
     folds: tuple[FoldResult, ...]
     failures: tuple[FoldFailure, ...]
+    across: AcrossEncoders | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -196,6 +200,7 @@ class TrialResult:
             "summary": {name: asdict(value) for name, value in self.summary.items()},
             "folds": [fold.to_json() for fold in self.folds],
             "failures": [asdict(failure) for failure in self.failures],
+            "across": json.loads(self.across.to_json()) if self.across else None,
         }
 
     @classmethod
@@ -212,6 +217,7 @@ class TrialResult:
         TrialResult
             The same record.
         """
+        across = content["across"]
         return cls(
             digest=content["digest"],
             name=content["name"],
@@ -220,6 +226,7 @@ class TrialResult:
             leaky=content["leaky"],
             folds=tuple(FoldResult.from_json(fold) for fold in content["folds"]),
             failures=tuple(FoldFailure(**failure) for failure in content["failures"]),
+            across=AcrossEncoders.from_json(json.dumps(across)) if across else None,
         )
 
 

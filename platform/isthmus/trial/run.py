@@ -2,8 +2,8 @@
 
 The trial's folder holds everything that can be read later:
 
-    experiment.yaml  split.json  provenance.json  trial.json
-    fold-<i>/        checkpoints, weights, history, tables, embeddings, fold.json
+    experiment.yaml  split.json  provenance.json  across_encoders.json  trial.json
+    fold-<i>/        checkpoints, weights, history, tables, embeddings, strata.json, fold.json
 """
 
 import json
@@ -18,11 +18,15 @@ from isthmus.config.load import Experiment, dump_experiment
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError, TrainingDiverged
 from isthmus.core.files import write_json, write_text
-from isthmus.core.ports import TrainLauncher
+from isthmus.core.ports import TaskRunner, TrainLauncher
 from isthmus.core.seeds import derive_seed
+from isthmus.stratification.across import AcrossEncoders
+from isthmus.stratification.embedding_table import load_parquet
+from isthmus.stratification.runner import InProcessRunner
 from isthmus.training.encoder import FittedEncoder
 from isthmus.training.task import TrainTask
 from isthmus.trial.events import (
+    EncodersComparing,
     FoldEvaluating,
     FoldFailed,
     FoldFinished,
@@ -37,6 +41,7 @@ from isthmus.trial.preflight import require_strata_possible
 from isthmus.trial.probe import is_categorical
 from isthmus.trial.provenance import take_provenance
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+from isthmus.trial.strata import ACROSS_FILE, StrataJob, strata_job
 from isthmus.volumes.membership import require_fits
 from isthmus.volumes.store import VolumeStore, open_store
 
@@ -117,7 +122,12 @@ def prepare_trial(experiment: Experiment) -> PreparedTrial:
     return PreparedTrial(experiment, participants, store, split, identity, digest_of(identity))
 
 
-def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -> TrialResult:
+def run_trial(
+    experiment: Experiment,
+    launcher: Launcher,
+    tell: TrialListener,
+    runner: TaskRunner | None = None,
+) -> TrialResult:
     """Run a trial to its end, continuing what its folder already holds.
 
     Parameters
@@ -128,6 +138,8 @@ def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -
         Where folds are trained.
     tell : callable
         Hears of each event.
+    runner : TaskRunner, optional
+        Where the robustness job's pieces are computed; by default in this process.
 
     Returns
     -------
@@ -144,10 +156,17 @@ def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -
     facts = trial_facts(config, trial.store, trial.participants, trial.split)
     _write_inputs(trial)
     tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
+    strata = strata_job(
+        trial.participants,
+        config.cohort,
+        config.stratification,
+        config.seed,
+        runner or InProcessRunner(),
+    )
     finished: list[FoldResult] = []
     failed: list[FoldFailure] = []
     for fold in trial.split.folds:
-        outcome = _run_fold(trial, fold, launcher, tell)
+        outcome = _run_fold(trial, fold, launcher, strata, tell)
         if isinstance(outcome, FoldResult):
             finished.append(outcome)
         else:
@@ -160,6 +179,7 @@ def run_trial(experiment: Experiment, launcher: Launcher, tell: TrialListener) -
         leaky=config.volumes.normalisation.leaky,
         folds=tuple(finished),
         failures=tuple(failed),
+        across=None if failed else _compare(trial, strata, tell),
     )
     write_json(directory / TRIAL_FILE, result.to_json())
     tell(TrialFinished(result, directory))
@@ -182,8 +202,18 @@ def load_trial(directory: Path) -> TrialResult:
     return TrialResult.from_json(json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8")))
 
 
+def _compare(trial: PreparedTrial, strata: StrataJob, tell: TrialListener) -> AcrossEncoders:
+    """Compare the encoders of all folds, or take that from an earlier run."""
+    tables = [
+        load_parquet(trial.directory / f"fold-{fold.number}" / "embeddings.parquet")
+        for fold in trial.split.folds
+    ]
+    tell(EncodersComparing(len(tables)))
+    return strata.across(tables, trial.directory / ACROSS_FILE)
+
+
 def _run_fold(
-    trial: PreparedTrial, fold: Fold, launcher: Launcher, tell: TrialListener
+    trial: PreparedTrial, fold: Fold, launcher: Launcher, strata: StrataJob, tell: TrialListener
 ) -> FoldResult | FoldFailure:
     """Train and evaluate one fold, or take it from an earlier run."""
     directory = trial.directory / f"fold-{fold.number}"
@@ -211,8 +241,8 @@ def _run_fold(
         tell(FoldFailed(failure, directory))
         return failure
     tell(FoldEvaluating(fold.number))
-    inputs = FoldInputs(config, trial.participants, trial.store, fold, directory, task.seed)
-    result = evaluate_fold(inputs, fitted)
+    inputs = FoldInputs(config, trial.participants, trial.store, fold, directory, task.seed, strata)
+    result = evaluate_fold(inputs, fitted, tell)
     write_json(done, result.to_json())
     tell(FoldFinished(result, directory, reused=False))
     return result

@@ -1,9 +1,21 @@
 """What is published of a trial, and that nothing is published twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from isthmus.report.publish import TrackingPublisher, flat_params, legal_names, run_name
+from example_report import make_across, make_report
+
+from isthmus.report.publish import (
+    TrackingPublisher,
+    flat_params,
+    legal_names,
+    publish_across,
+    publish_stratification,
+    run_name,
+)
+from isthmus.report.strata_files import write_strata_files
+from isthmus.report.strata_words import strata_in_words
 from isthmus.training.launch import InProcessLauncher
 from isthmus.trial.run import run_trial
 
@@ -30,7 +42,7 @@ class Notebook:
 
     def log_artifact(self, path: Path, folder=""):
         assert path.exists()
-        self.log.append(("artifact", self.run_id, path.name))
+        self.log.append(("artifact", self.run_id, path.name, folder))
 
     def set_tags(self, tags):
         self.log.append(("tags", self.run_id, dict(tags)))
@@ -59,7 +71,7 @@ def test_runs_metrics_and_artifacts(ran):
     assert final == [ran.result.folds[1].metrics]
     artifacts = {e[2] for e in notebook.of("artifact", "fold 0")}
     assert {"embeddings.parquet", "fidelity.tsv", "strata.json", "model.safetensors"} <= artifacts
-    (means,) = [e[3] for e in notebook.of("metrics", "trial")]
+    means = notebook.of("metrics", "trial")[0][3]
     assert means["validation_mse"] == ran.result.summary["validation_mse"].mean
     assert "validation_mse_se" in means
     assert notebook.of("finish") == [
@@ -78,7 +90,47 @@ def test_a_fold_that_was_published_is_not_published_again(ran):
     assert [e[1:] for e in notebook.of("finish")] == [
         (n, True) for n in ("fold 0", "fold 1", "trial")
     ]
-    assert len(notebook.of("metrics", "trial")) == 1
+    assert len(notebook.of("artifact", "trial")) == len(publish(ran).of("artifact", "trial"))
+
+
+def test_strata_are_drawn_for_the_trained_encoder_of_each_fold(ran):
+    notebook = publish(ran)
+    for number, fold in enumerate(ran.result.folds):
+        drawn = {e[2] for e in notebook.of("artifact", f"fold {number}") if e[3] == "strata"}
+        assert {"robustness.html", "robustness.md"} <= drawn
+        assert ("stability.png" in drawn) == (fold.strata.robustness is not None)
+        tags = [e[2] for e in notebook.of("tags", f"fold {number}")]
+        assert any(
+            t.get("isthmus.strata", "").startswith(strata_in_words(fold.strata)) for t in tags
+        )
+    folders = {e[3] for e in notebook.of("artifact", "trial")}
+    assert ("across_encoders" in folders) == (ran.result.across is not None)
+    across = {e[2] for e in notebook.of("artifact", "trial") if e[3] == "across_encoders"}
+    assert {"across_encoders.json", "across_encoders.html", "across_encoders.md"} <= across
+
+
+def test_one_report_is_published_with_its_numbers(tmp_path):
+    report, notebook = make_report(40, 3, 1, 2, 1, 5, 19), Notebook("run")
+    files = write_strata_files(report, tmp_path)
+    publish_stratification(notebook, report, files)
+    ((_, _, step, metrics),) = notebook.of("metrics", "run")
+    assert step is None
+    assert metrics["strata_robustness_score"] == report.score.value
+    assert metrics == legal_names(metrics)
+    assert [e[2] for e in notebook.of("artifact")] == [path.name for path in files]
+    assert {e[3] for e in notebook.of("artifact")} == {"strata"}
+    assert not notebook.of("finish")
+
+
+def test_what_encoders_share_is_published_under_legal_names(tmp_path):
+    across, notebook = make_across(3, 2), Notebook("run")
+    across = replace(
+        across, survivals=tuple(replace(s, target=f"{s.target} (z)") for s in across.survivals)
+    )
+    publish_across(notebook, across, (tmp_path / "not_there.json",))
+    ((_, _, _, metrics),) = notebook.of("metrics")
+    assert metrics["survival_share/factor_1 _z_"] == across.survivals[0].share
+    assert not notebook.of("artifact")
 
 
 def test_digests_are_tags_and_every_setting_a_param(ran):

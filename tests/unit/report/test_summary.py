@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from example_report import make_across, make_report, without_partition
+
 from isthmus.report.summary import controls_verdict, summary_tables
 from isthmus.trial.records import FoldFailure
 
@@ -21,7 +23,34 @@ def test_every_part_has_its_table(ran):
         "Controls, same held-out subjects and mask",
         "Linear probes",
         "Strata of the embedding",
+        "Survival across encoders and clusterings",
     ]
+
+
+def test_trained_strata_stand_beside_untrained_ones(ran):
+    report = make_report()
+    folds = tuple(
+        replace(fold, strata=report, random_strata=without_partition("degenerate"))
+        for fold in ran.result.folds
+    )
+    table = tables(replace(ran.result, folds=folds))["Strata of the embedding"]
+    assert [row[:2] for row in table.rows[:2]] == [("fold 0", "trained"), ("fold 0", "untrained")]
+    assert table.rows[0][2:] == (
+        "5 strata of 24 to 24",
+        "0.69, +0.14 over its null (p 0.026)",
+        "factors 1 / 3 / 3, phenotypes 2 / 3 / 4, categories 1 / 1 / 2",
+        "0.1",
+    )
+    assert table.rows[1][2].endswith("(degenerate)")
+    assert table.rows[1][-1] == "0"
+
+
+def test_survival_is_shown_only_where_encoders_were_compared(ran):
+    compared = replace(ran.result, across=make_across())
+    assert len(tables(compared)["Survival across encoders and clusterings"].rows) == 3
+    assert "Survival across encoders and clusterings" not in tables(
+        replace(ran.result, across=None)
+    )
 
 
 def test_fidelity_has_a_row_for_each_modality_and_one_for_all(ran):

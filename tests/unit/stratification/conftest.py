@@ -63,4 +63,12 @@ def with_column(participants: Participants) -> Callable[[str, object], Participa
 @pytest.fixture
 def config() -> StratificationConfig:
     """Quick settings."""
-    return StratificationConfig(n_permutations=199)
+    return StratificationConfig(
+        n_permutations=199,
+        robustness={
+            "n_draws": 20,
+            "n_null_phenotypes": 99,
+            "n_matched_nulls": 19,
+            "n_null_draws": 4,
+        },
+    )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from statsmodels.stats.multitest import fdrcorrection
+from statsmodels.stats.multitest import fdrcorrection, multipletests
 
-from isthmus.stratification.correction import false_discovery_rate, max_t, permutation_p
+from isthmus.stratification.correction import false_discovery_rate, holm, max_t, permutation_p
 
 
 @pytest.mark.parametrize(("method", "kind"), [("fdr_bh", "indep"), ("fdr_by", "negcorr")])
@@ -47,3 +47,17 @@ def test_max_t_is_no_smaller_than_the_single_p_and_monotone() -> None:
     adjusted = max_t(observed, null)
     assert (adjusted >= permutation_p(observed, null) - 1e-12).all()
     assert (np.diff(adjusted[np.argsort(-observed)]) >= 0).all()
+
+
+def test_holm_by_its_definition_and_untestable_ones_left_out() -> None:
+    adjusted = holm(np.array([0.03, np.nan, 0.01, 0.5, 0.02]))
+    # Smallest times four, next times three, and so on, never falling, never above one.
+    np.testing.assert_allclose(adjusted, [0.06, np.nan, 0.04, 0.5, 0.06])
+    assert np.isnan(holm(np.full(2, np.nan))).all()
+
+
+def test_holm_lies_between_bonferroni_and_the_plain_p_and_equals_statsmodels() -> None:
+    p = np.random.default_rng(5).uniform(size=30) ** 3
+    assert (holm(p) <= np.minimum(30 * p, 1.0) + 1e-15).all()
+    assert (holm(p) >= p).all()
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])

@@ -1,0 +1,181 @@
+"""Reading a tracking store on MLflow: runs, what is below them, and the files they left."""
+
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from isthmus.backends.mlflow_store import PARENT_TAG, MlflowRunLogger, MlflowRunStore
+from isthmus.backends.tracking_limits import first_line, quotable
+from isthmus.backends.tracking_uri import SQLITE, TrackingError, checked_uri, shown
+from isthmus.core.files import write_bytes
+from isthmus.core.ports import StoredRun
+
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_NAME_TAG = "mlflow.runName"
+_MOST_CHILDREN = 1000
+
+
+class MlflowRunReader:
+    """Implement `isthmus.core.ports.RunReader` on an MLflow tracking store.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        As `MlflowRunStore` takes it. A sqlite file must be there: a store that is to be read is
+        not made.
+
+    Raises
+    ------
+    ConfigError
+        If the URI is of another kind.
+    TrackingError
+        If there is no such file, or nothing answers at the URI.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        uri = checked_uri(tracking_uri)
+        if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+            raise TrackingError(
+                f"A tracking store must be there to be read, but there is no file "
+                f"{uri.removeprefix(SQLITE)}. Name MLflow's with --tracking-uri."
+            )
+        self._store = MlflowRunStore(uri)
+        self._client = self._store._client
+
+    def run(self, run_id: str) -> StoredRun:
+        """Look up a run.
+
+        Parameters
+        ----------
+        run_id : str
+            32 hexadecimal digits.
+
+        Returns
+        -------
+        StoredRun
+            As it is now.
+
+        Raises
+        ------
+        TrackingError
+            If there is no such run, it was deleted, or the store does not answer.
+        """
+        return _stored(self._found(run_id))
+
+    def children(self, run_id: str) -> tuple[StoredRun, ...]:
+        """List the runs below a run, in the order in which they were started.
+
+        Parameters
+        ----------
+        run_id : str
+            An existing run.
+
+        Returns
+        -------
+        tuple of StoredRun
+            Without deleted ones.
+
+        Raises
+        ------
+        TrackingError
+            As `run`.
+        """
+        parent = self._found(run_id)
+        with self._store._answers(f"list the runs below {run_id}"):
+            found = self._client.search_runs(
+                [parent.info.experiment_id],
+                filter_string=f"tags.`{PARENT_TAG}` = '{quotable(run_id)}'",
+                order_by=["attributes.start_time ASC"],
+                max_results=_MOST_CHILDREN,
+            )
+        return tuple(map(_stored, found))
+
+    def fetch(self, run_id: str, artifact: str, destination: Path) -> Path:
+        """Copy one of the run's artifacts to a folder.
+
+        Parameters
+        ----------
+        run_id : str
+            An existing run.
+        artifact : str
+            Its path among the run's artifacts, with ``/``.
+        destination : Path
+            The folder; made when missing.
+
+        Returns
+        -------
+        Path
+            The file, under the artifact's own name. It is there whole or not at all.
+
+        Raises
+        ------
+        TrackingError
+            If the run has no such artifact, or it cannot be read.
+        """
+        folder = str(PurePosixPath(artifact).parent)
+        with self._store._answers(f"list the artifacts of run {run_id}"):
+            listed = self._client.list_artifacts(run_id, None if folder == "." else folder)
+        if artifact not in {item.path for item in listed if not item.is_dir}:
+            has = sorted(item.path for item in listed)
+            raise TrackingError(
+                f"Run {run_id} of {shown(self._store.tracking_uri)} must have the artifact "
+                f"{artifact}, but it has {has or 'none'}. Is it a run of isthmus, and finished?"
+            )
+        target = destination / PurePosixPath(artifact).name
+        with tempfile.TemporaryDirectory() as beside:
+            with self._store._answers(f"give the artifact {artifact} of run {run_id}"):
+                copied = self._client.download_artifacts(run_id, artifact, beside)
+            write_bytes(target, Path(copied).read_bytes())
+        return target
+
+    def logger(self, run_id: str) -> MlflowRunLogger:
+        """Reach a run for opening others below it; its status stays as it is.
+
+        Parameters
+        ----------
+        run_id : str
+            An existing run.
+
+        Returns
+        -------
+        MlflowRunLogger
+            Of this run.
+
+        Raises
+        ------
+        TrackingError
+            As `run`.
+        """
+        return MlflowRunLogger(self._store, self._found(run_id))
+
+    def _found(self, run_id: str) -> Any:
+        """Ask the store for a run."""
+        where = shown(self._store.tracking_uri)
+        with self._store._answers(f"look up the run {run_id}"):
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code not in _UNKNOWN:
+                    raise
+                raise TrackingError(
+                    f"There must be a run {run_id} in {where}, but there is none "
+                    f"({first_line(error)}) Copy its id from MLflow's page of the run, or name "
+                    "another store with --tracking-uri."
+                ) from None
+        if run.info.lifecycle_stage != "active":
+            raise TrackingError(
+                f"Run {run_id} of {where} was deleted. Restore it with `mlflow runs restore "
+                f"--run-id {run_id}`, or name another."
+            )
+        return run
+
+
+def _stored(run: Any) -> StoredRun:
+    """Make of MLflow's record ours."""
+    tags = dict(run.data.tags)
+    finished = run.info.status == "FINISHED"
+    return StoredRun(
+        str(run.info.run_id), tags.get(_NAME_TAG, ""), tags.get(PARENT_TAG), finished, tags
+    )

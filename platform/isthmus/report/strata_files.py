@@ -1,0 +1,163 @@
+"""Reports of the robustness job as files: pictures, one interactive page, tables as markdown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from isthmus.core.files import write_text
+from isthmus.report.across_figures import agreement_figure, curve_figure, selection_figure
+from isthmus.report.across_summary import across_tables, selection_table
+from isthmus.report.across_views import agreement_view, curve_view
+from isthmus.report.pictures import save_png
+from isthmus.report.strata_figures import (
+    jaccard_figure,
+    plane_figure,
+    stability_figure,
+    sweep_figure,
+)
+from isthmus.report.strata_page import across_page, robustness_page, selection_page
+from isthmus.report.strata_summary import robustness_tables
+from isthmus.report.strata_views import (
+    Absent,
+    cloud_view,
+    loadings_view,
+    plane_view,
+    profile_view,
+    stability_view,
+    sweep_view,
+)
+from isthmus.report.table import Table
+from isthmus.report.target_figures import cloud_figure, loadings_figure, profiles_figure
+from isthmus.stratification.across import AcrossEncoders, SelectionReport
+from isthmus.stratification.record import RobustnessReport
+
+_DRAWN: dict[
+    str,
+    tuple[Callable[[RobustnessReport], object], Callable[[RobustnessReport, bool], Figure]],
+] = {
+    "stability.png": (stability_view, stability_figure),
+    "p_values.png": (cloud_view, cloud_figure),
+    "strata_plane.png": (plane_view, plane_figure),
+    "stratum_jaccard.png": (stability_view, jaccard_figure),
+    "stratum_profiles.png": (profile_view, profiles_figure),
+    "factor_loadings.png": (loadings_view, loadings_figure),
+    "sweep.png": (sweep_view, sweep_figure),
+}
+
+
+def write_strata_files(
+    report: RobustnessReport, directory: Path, leaky: bool = False
+) -> tuple[Path, ...]:
+    """Write one report: ``robustness.html``, ``robustness.md`` and a PNG a figure.
+
+    Parameters
+    ----------
+    report : RobustnessReport
+        What the job found.
+    directory : Path
+        Folder of the files; made when missing.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then everything says so.
+
+    Returns
+    -------
+    tuple of Path
+        The files written, each whole. A figure that has nothing to show is not written, and one
+        of an earlier report in its place is removed; the page and the tables say why.
+    """
+    figures: dict[str, Callable[[], Figure]] = {}
+    reasons: dict[str, str] = {}
+    for name, (view_of, draw) in _DRAWN.items():
+        view = view_of(report)
+        if isinstance(view, Absent):
+            reasons[name] = view.reason
+        else:
+            figures[name] = lambda draw=draw: draw(report, leaky)  # type: ignore[misc]
+    tables = robustness_tables(report, leaky)
+    page = robustness_page(report, leaky)
+    return _write(directory, "robustness", page, tables, figures, reasons)
+
+
+def write_across_files(
+    across: AcrossEncoders, directory: Path, leaky: bool = False
+) -> tuple[Path, ...]:
+    """Write what a trial's encoders have in common: page, tables, a curve a target, agreement.
+
+    Parameters
+    ----------
+    across : AcrossEncoders
+        What the encoders of a trial have in common.
+    directory : Path
+        Folder of the files; made when missing.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then everything says so.
+
+    Returns
+    -------
+    tuple of Path
+        ``across_encoders.html``, ``across_encoders.md``, ``agreement.png`` and
+        ``specification_curve_<n>.png``, n the number of the target from 1.
+    """
+    figures: dict[str, Callable[[], Figure]] = {}
+    reasons: dict[str, str] = {}
+    agreement = agreement_view(across)
+    if isinstance(agreement, Absent):
+        reasons["agreement.png"] = agreement.reason
+    else:
+        figures["agreement.png"] = lambda: agreement_figure(across, leaky)
+    for target in range(len(across.targets)):
+        name, view = f"specification_curve_{target + 1}.png", curve_view(across, target)
+        if isinstance(view, Absent):
+            reasons[name] = view.reason
+        else:
+            figures[name] = lambda target=target: curve_figure(across, target, leaky)  # type: ignore[misc]
+    tables, page = across_tables(across, leaky), across_page(across, leaky)
+    return _write(directory, "across_encoders", page, tables, figures, reasons)
+
+
+def write_selection_files(
+    selection: SelectionReport, directory: Path, leaky: bool = False
+) -> tuple[Path, ...]:
+    """Write what is left of the best of many trials: page, table, picture.
+
+    Parameters
+    ----------
+    selection : SelectionReport
+        What is left of the best of many trials.
+    directory : Path
+        Folder of the files; made when missing.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then everything says so.
+
+    Returns
+    -------
+    tuple of Path
+        ``selection.html``, ``selection.md`` and ``selection.png``.
+    """
+    tables, page = (selection_table(selection).labelled(leaky),), selection_page(selection, leaky)
+    figures = {"selection.png": lambda: selection_figure(selection, leaky)}
+    return _write(directory, "selection", page, tables, figures, {})
+
+
+def _write(
+    directory: Path,
+    stem: str,
+    page: str,
+    tables: Sequence[Table],
+    figures: Mapping[str, Callable[[], Figure]],
+    reasons: Mapping[str, str],
+) -> tuple[Path, ...]:
+    """Write a page, its tables and its pictures; remove pictures that are no longer true."""
+    text = "\n".join(table.to_markdown() for table in tables)
+    if reasons:
+        text += "\n" + "".join(f"Not drawn, {name}: {why}\n" for name, why in reasons.items())
+    written = [directory / f"{stem}.html", directory / f"{stem}.md"]
+    write_text(written[0], page)
+    write_text(written[1], text)
+    for name, draw in figures.items():
+        save_png(draw(), directory / name)
+        written.append(directory / name)
+    for name in reasons:
+        (directory / name).unlink(missing_ok=True)
+    return tuple(written)

@@ -1,0 +1,232 @@
+"""The cloud of subjects that is clustered: standardised points, and their similarities once.
+
+Shape suffixes: N subjects, D columns of the embedding, R principal components, L landmarks (all
+subjects where there are none), M rows asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+
+from isthmus.config.stratification import StratificationConfig
+from isthmus.core.errors import StratificationError
+from isthmus.core.seeds import generator
+from isthmus.stratification.checks import (
+    require_components,
+    require_landmarks,
+    require_subjects,
+)
+
+FloatArray = npt.NDArray[np.float64]
+SimilarityArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.intp]
+
+# Encoders compute in float32: a spread below its rounding is no variance but noise, and
+# standardising would blow it up to the size of every other column.
+_SPREAD_TOLERANCE = 1e-6
+# Of the largest eigenvalue: what is below is the rounding of a direction that is not there.
+_RANK_TOLERANCE = 1e-12
+_BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """One encoder's subjects as points, ready to be clustered whole or in part.
+
+    Parameters
+    ----------
+    points_ND : ndarray of float64, shape (n, r)
+        Coordinates, centred; from `make_cloud` they are principal components in falling order of
+        variance. No columns where the embedding has no variance at all.
+    n_columns, n_dropped_columns : int
+        Columns of the embedding, and those without variance that were left out.
+    landmarks : ndarray of int, shape (l,), or None
+        Rising rows whose similarities affinity propagation works on; None for all rows.
+
+    Notes
+    -----
+    A pickled cloud leaves its similarities behind; whoever unpickles it computes them once, when
+    they are first asked for.
+    """
+
+    points_ND: FloatArray
+    n_columns: int
+    n_dropped_columns: int
+    landmarks: IndexArray | None = None
+
+    @property
+    def n(self) -> int:
+        """Subjects."""
+        return len(self.points_ND)
+
+    @property
+    def similarity_LL(self) -> SimilarityArray:  # noqa: N802
+        """Similarities among the landmarks, float32 (l, l); see `similarity`."""
+        kept: SimilarityArray | None = self.__dict__.get("_similarity_LL")
+        if kept is None:
+            rows = slice(None) if self.landmarks is None else self.landmarks
+            kept = similarity(self.points_ND[rows])
+            kept.setflags(write=False)
+            object.__setattr__(self, "_similarity_LL", kept)
+        return kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the similarities behind: they are larger than the points that they come from."""
+        return {name: value for name, value in self.__dict__.items() if name != "_similarity_LL"}
+
+
+def make_cloud(values_ND: FloatArray, config: StratificationConfig, seed: int) -> Cloud:
+    """Standardise an embedding, rotate it to principal components, keep the first if asked.
+
+    Parameters
+    ----------
+    values_ND : ndarray of float64, shape (n, d)
+        One encoder's embeddings, finite. Rows are in the order of the participants' ids, so that
+        the draw of landmarks and the breaking of exact ties do not depend on how a table came.
+    config : StratificationConfig
+        `pca_components`, `clusterer` and `affinity_propagation.landmarks` are read.
+    seed : int
+        Seed of the draw of landmarks.
+
+    Returns
+    -------
+    Cloud
+        Its distances are those of the standardised embedding, unless `pca_components` cut some
+        off.
+
+    Raises
+    ------
+    StratificationError
+        With fewer than 10 subjects, values that are not finite, more principal components than
+        there are subjects or columns, or as many landmarks as subjects.
+
+    Notes
+    -----
+    Because columns are standardised, rotating the raw embedding changes the cloud. A full set of
+    principal components leaves distances as they are: affinity propagation, k-means, Ward's method
+    and HDBSCAN see only these; a Gaussian mixture with diagonal covariances sees the axes too, and
+    these are the natural ones. The rotation costs O(n d min(n, d)), and later work on the points
+    costs O(r), r at most n - 1, instead of O(d).
+    """
+    n, n_columns = values_ND.shape
+    require_subjects(n, config)
+    if not np.isfinite(values_ND).all():
+        raise StratificationError("Embeddings must be finite, got NaN or infinity.")
+    points_ND, n_dropped = standardise(np.asarray(values_ND, dtype=np.float64))
+    if n_dropped < n_columns:
+        require_components(config, *points_ND.shape)
+        points_ND = principal_components(points_ND)[:, : config.pca_components]
+    landmarks = None
+    wanted = config.affinity_propagation.landmarks
+    if config.clusterer == "affinity_propagation" and wanted is not None:
+        require_landmarks(config, n)
+        drawn = generator(seed, "landmarks").choice(n, wanted, replace=False)
+        landmarks = np.sort(drawn).astype(np.intp)
+    return Cloud(np.ascontiguousarray(points_ND), n_columns, n_dropped, landmarks)
+
+
+def standardise(values_ND: FloatArray) -> tuple[FloatArray, int]:
+    """Give every column mean 0 and variance 1, leaving out those without variance.
+
+    Parameters
+    ----------
+    values_ND : ndarray, shape (n, d)
+        Finite embeddings.
+
+    Returns
+    -------
+    standardised : ndarray, shape (n, d - n_dropped)
+        In the order of the columns.
+    n_dropped : int
+        Columns whose standard deviation is at most 1e-6 of their largest magnitude (float32
+        rounding) or zero.
+
+    Examples
+    --------
+    >>> standardised, n_dropped = standardise(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    >>> standardised.ravel(), n_dropped
+    (array([-1.,  1.]), 1)
+    """
+    spread = values_ND.std(axis=0)
+    kept = spread > _SPREAD_TOLERANCE * np.abs(values_ND).max(axis=0)
+    standardised = (values_ND[:, kept] - values_ND[:, kept].mean(axis=0)) / spread[kept]
+    return standardised, int((~kept).sum())
+
+
+def principal_components(points_ND: FloatArray) -> FloatArray:
+    """Rotate centred points to all of their principal components.
+
+    Parameters
+    ----------
+    points_ND : ndarray, shape (n, d)
+        Centred, with some variance.
+
+    Returns
+    -------
+    ndarray, shape (n, r)
+        Scores in falling order of variance; directions with less than 1e-12 of the largest
+        variance are left out, so r is at most min(n - 1, d). Distances are unchanged. The score
+        of largest magnitude in each column is positive.
+
+    Notes
+    -----
+    From the smaller of the two products ``X' X`` and ``X X'``: its eigenvectors V give ``X V``,
+    and those of the latter, U, give ``U sqrt(lambda)``.
+    """
+    n, d = points_ND.shape
+    wide = d > n
+    product = points_ND @ points_ND.T if wide else points_ND.T @ points_ND
+    values, vectors = eigh(product, overwrite_a=True, check_finite=False)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    n_kept = min(int((values > _RANK_TOLERANCE * values[0]).sum()), n - 1)
+    values, vectors = values[:n_kept], vectors[:, :n_kept]
+    scores: FloatArray = vectors * np.sqrt(values) if wide else points_ND @ vectors
+    largest = scores[np.abs(scores).argmax(axis=0), np.arange(n_kept)]
+    return np.ascontiguousarray(scores * np.where(largest < 0, -1.0, 1.0))
+
+
+def similarity(points_MD: FloatArray) -> SimilarityArray:
+    """Compute negative squared Euclidean distances.
+
+    Parameters
+    ----------
+    points_MD : ndarray of float64, shape (m, r)
+        Points.
+
+    Returns
+    -------
+    ndarray of float32, shape (m, m)
+        Exactly symmetric, zero on the diagonal, never positive.
+
+    Notes
+    -----
+    Computed in float64 in blocks of 1,024 rows and rounded once: m^2 r multiplications, and 4 m^2
+    bytes beside a few blocks.
+
+    Examples
+    --------
+    >>> similarity(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    array([[  0., -25.],
+           [-25.,   0.]], dtype=float32)
+    """
+    m = len(points_MD)
+    squares_M = np.einsum("mr,mr->m", points_MD, points_MD)
+    similarity_MM = np.empty((m, m), dtype=np.float32)
+    starts = range(0, m, _BLOCK_ROWS)
+    for a in starts:
+        rows = slice(a, a + _BLOCK_ROWS)
+        for b in (start for start in starts if start >= a):
+            columns = slice(b, b + _BLOCK_ROWS)
+            block = 2.0 * (points_MD[rows] @ points_MD[columns].T)
+            block -= squares_M[rows, None] + squares_M[columns]
+            np.minimum(block, 0.0, out=block)
+            if a == b:
+                block = np.triu(block, 1)
+                block += block.T
+            similarity_MM[rows, columns] = block
+            similarity_MM[columns, rows] = block.T
+    similarity_MM += 0.0  # -0.0 to 0.0
+    return similarity_MM
