@@ -19,7 +19,8 @@ from scipy.stats import beta, binom
 Records = Mapping[str, Mapping[str, Any]]
 
 # Okabe & Ito's colours, told apart by most readers; lines differ in dash and markers too.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY = "#777777"
 FALSE_ALARM = 1e-4
 BAND = 0.99
 # Records of p-values under a null: of the test as it should be used, and of it used wrongly.
@@ -35,10 +36,18 @@ PANELS = (
         ("null_confound_undeclared", "not declared"),
     ),
     (
-        "Twins beside siblings",
-        ("null_kinship_known", "kinship known"),
-        ("null_kinship_unknown", "kinship not known"),
+        "Trios: twins and a sibling",
+        ("null_kinship_known_trios", "kinship known"),
+        ("null_kinship_unknown_trios", "kinship not known"),
     ),
+)
+
+# Records of matched-null p-values of clouds without strata.
+CLOUDS = (
+    ("null_stability_6_columns_twins_0.0", "6 columns", BLUE, "-"),
+    ("null_stability_120_columns_twins_0.0", "120 columns", GREEN, "--"),
+    ("null_stability_6_columns_twins_0.8", "6 columns, twins r = 0.8", ORANGE, ":"),
+    ("null_stability_phantom", "phantom images", PURPLE, "-."),
 )
 
 
@@ -148,7 +157,7 @@ def _clopper_pearson(count: int, n: int) -> tuple[float, float]:
 
 
 def power(records: Records) -> Figure:
-    """Draw the share of cohorts in which a planted effect was found, by its size."""
+    """Draw the share of cohorts in which what was planted was found, by its size."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for name, label, colour, mark in (
@@ -157,11 +166,27 @@ def power(records: Records) -> Figure:
         ("power_category", "categories, chi-squared", ORANGE, "D:"),
     ):
         _curve(left, records[name], label, colour, mark)
-    _curve(right, records["power_stability"], "matched-null test of stability", BLUE, "o-")
+    planted = _planted(records)
+    curve = {
+        "effects": [found["distance"] for found in planted],
+        "counts": [found["count"] for found in planted],
+        "n": planted[0]["n"],
+        "alpha": planted[0]["alpha"],
+    }
+    _curve(right, curve, "60 subjects, 30 pairs of twins", BLUE, "o-")
     left.set(title="Association, 24 pairs of twins and 16 others", ylabel="share found at 0.05")
     left.set_xlabel("distance of neighbouring strata (score: SD; category: half the log odds)")
-    right.set(title="Stability beyond one cloud", xlabel=records["power_stability"]["unit"])
+    right.set(title="Strata more stable than a cloud without", xlim=(0, None))
+    right.set_xlabel("distance of strata, in standard deviations within them")
     return figure
+
+
+def _planted(records: Records) -> list[Mapping[str, Any]]:
+    """List what was recorded of planted strata, by their distance."""
+    found = [record for name, record in records.items() if name.startswith("planted_")]
+    if not found:
+        raise KeyError("planted_*")
+    return sorted(found, key=lambda record: float(record["distance"]))
 
 
 def _curve(axis: Axes, record: Mapping[str, Any], label: str, colour: str, mark: str) -> None:
@@ -169,11 +194,10 @@ def _curve(axis: Axes, record: Mapping[str, Any], label: str, colour: str, mark:
     n, counts = record["n"], record["counts"]
     shares = np.array(counts) / n
     ends = np.array([_clopper_pearson(count, n) for count in counts]).T
-    spread = np.abs(ends - shares)
     axis.errorbar(
         record["effects"],
         shares,
-        yerr=spread,
+        yerr=np.abs(ends - shares),
         fmt=mark,
         color=colour,
         capsize=2,
@@ -185,35 +209,35 @@ def _curve(axis: Axes, record: Mapping[str, Any], label: str, colour: str, mark:
     axis.legend(fontsize=8, loc="lower right")
 
 
-def stability_p_values(records: Records) -> Figure:
-    """Draw the matched-null p-values of clouds without strata, and of clouds with."""
-    figure = Figure(figsize=(10, 3.7), layout="constrained")
+def stability(records: Records) -> Figure:
+    """Draw the matched-null p-values of clouds without strata, and the excess of those with."""
+    figure = Figure(figsize=(10, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    null = np.array(records["null_stability"]["p_values"])
-    level = np.linspace(0.0, 1.0, 201)[1:]
-    _band(left, level, len(null))
-    share = [(null <= value + 1e-12).mean() for value in level]
-    left.plot(level, share, color=BLUE, label=f"no strata (n = {len(null)})")
+    for name, label, colour, dash in CLOUDS:
+        p = np.array(records[name]["p_values"])
+        level = np.linspace(0.0, 1.0, 201)[1:]
+        if (name, label, colour, dash) == CLOUDS[0]:
+            _band(left, level, len(p))
+        share = [(p <= value + 1e-12).mean() for value in level]
+        left.plot(level, share, dash, color=colour, label=f"{label} (n = {len(p)})")
+        right.plot(
+            records[name]["null_mean"], records[name]["observed"], "x", color=GREY, markersize=4
+        )
     left.set(xlabel="level", ylabel="share of clouds with p at or below it", title="No strata")
-    left.legend(fontsize=8, loc="lower right")
-    planted = records["planted_stability"]
-    for index, (name, label, colour) in enumerate(
-        (("null_stability", "no strata", GREY), ("planted_stability", "planted strata", BLUE))
-    ):
-        found = records[name]
+    left.legend(fontsize=8, loc="upper left")
+    right.plot([], [], "x", color=GREY, label="no strata")
+    for found, colour, mark in zip(_planted(records), (GREEN, ORANGE, BLUE), "sDo", strict=True):
         right.plot(
             found["null_mean"],
             found["observed"],
-            "xo"[index],
+            mark,
             color=colour,
             markersize=4,
-            label=label,
-            alpha=0.8,
+            label=f"strata {found['distance']:g} SD apart",
         )
-    ends = [0.0, 1.0]
-    right.plot(ends, ends, color="black", linewidth=0.8)
+    right.plot([0.0, 1.0], [0.0, 1.0], color="black", linewidth=0.8)
     right.set(xlabel="mean ARI of clouds of the same spectrum", ylabel="ARI over draws")
-    right.set_title(f"Excess over the matched null ({planted['unit']})")
+    right.set_title("Stability beside its matched null")
     right.legend(fontsize=8, loc="lower right")
     return figure
 
@@ -222,22 +246,24 @@ def replication(records: Records) -> Figure:
     """Draw the replication rate beside the rate under permuted phenotypes, a point a cohort."""
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     axis = figure.subplots()
-    for name, label, colour, mark in (
-        ("replication_planted", "planted effect", BLUE, "o"),
-        ("replication_null", "no effect", ORANGE, "x"),
-    ):
-        found = records[name]
+    planted = _planted(records)
+    shown = [(records["replication_null"], "strata, no association", GREY, "x")]
+    shown += [
+        (found, f"association, strata {found['distance']:g} SD apart", colour, mark)
+        for found, colour, mark in zip(planted, (GREEN, ORANGE, BLUE), "sDo", strict=True)
+    ]
+    for found, label, colour, mark in shown:
         axis.plot(
             found["null_rate_high"],
             found["rate"],
             mark,
             color=colour,
             markersize=5,
-            alpha=0.7,
+            alpha=0.8,
             label=f"{label} ({len(found['rate'])} cohorts)",
         )
     axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
-    axis.axhline(records["replication_null"]["floor"], color=GREY, linestyle="--", linewidth=0.8)
+    axis.axhline(planted[0]["floor"], color=GREY, linestyle="--", linewidth=0.8)
     axis.set(
         xlim=(-0.02, 1.02),
         ylim=(-0.02, 1.02),
@@ -252,7 +278,7 @@ FIGURES: Mapping[str, Callable[[Records], Figure]] = {
     "null-p-values": null_p_values,
     "rejection-rates": rejection_rates,
     "power": power,
-    "stability": stability_p_values,
+    "stability": stability,
     "replication": replication,
 }
 

@@ -76,8 +76,11 @@ def show(
 
     A test that shows several counts gives each a label.
     """
+    shown: set[str] = set()
 
     def line(count: int, n_simulations: int, alpha: float, label: str = "") -> int:
+        assert label not in shown, "each count that a test shows needs a label of its own"
+        shown.add(label)
         low, high = acceptance(n_simulations, alpha)
         share = f"{count / n_simulations:.1%}"
         title = f"{request.node.name} {label}".strip()

@@ -31,32 +31,36 @@ def twins(rng: np.random.Generator) -> tuple[list[str], np.ndarray, np.ndarray]:
     return [f"fam-{k}" for k in family_of], strata, scores[:, None]
 
 
-def rejections(blocks: bool, n_simulations: int) -> int:
-    """Count p <= alpha over simulations."""
-    count = 0
+def p_values(blocks: bool, n_simulations: int) -> np.ndarray:
+    """Test each of many cohorts."""
+    found = []
     for simulation in range(n_simulations):
         families, strata, scores = twins(np.random.default_rng([11, simulation]))
         plan = plan_permutations(
             families if blocks else None, N_PERMUTATIONS, simulation, n_subjects=len(families)
         )
-        count += associate(scores, strata, plan).p_permutation[0] <= ALPHA
-    return int(count)
+        found.append(associate(scores, strata, plan).p_permutation[0])
+    return np.array(found)
 
 
 def test_with_families_as_blocks_the_level_is_kept(
-    acceptance: Region, simulations: Number, show: Show
+    acceptance: Region, simulations: Number, show: Show, record: Callable[..., None]
 ) -> None:
     n = simulations(N_SIMULATIONS)
     low, high = acceptance(n, ALPHA)
-    assert low <= show(rejections(True, n), n, ALPHA) <= high
+    found = p_values(True, n)
+    record("null_families_as_blocks", p_values=found, alpha=ALPHA)
+    assert low <= show(int((found <= ALPHA).sum()), n, ALPHA) <= high
 
 
 def test_without_blocks_the_level_is_visibly_broken(
-    acceptance: Region, simulations: Number, show: Show
+    acceptance: Region, simulations: Number, show: Show, record: Callable[..., None]
 ) -> None:
     n = simulations(N_SIMULATIONS)
     _, high = acceptance(n, ALPHA)
-    naive = show(rejections(False, n), n, ALPHA)
+    found = p_values(False, n)
+    record("null_blocks_none", p_values=found, alpha=ALPHA)
+    naive = show(int((found <= ALPHA).sum()), n, ALPHA)
     assert naive > high
     assert naive >= 2 * ALPHA * n
 

@@ -34,19 +34,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
         record(right, p_values=uniform, alpha=0.05)
         record(wrong, p_values=uniform**2, alpha=0.05)
     request.getfixturevalue("show")(21, 400, 0.05)
-    for name in ("power_factor", "power_factor_given_age", "power_category", "power_stability"):
-        record(name, effects=[0.0, 0.5, 1.0], counts=[4, 50, 100], n=100, alpha=0.05, unit="x")
-    for name, height in (("null_stability", 0.4), ("planted_stability", 0.8)):
-        observed = height + 0.1 * rng.standard_normal(50)
+    for name in ("power_factor", "power_factor_given_age", "power_category"):
+        record(name, effects=[0.0, 0.5, 1.0], counts=[4, 50, 100], n=100, alpha=0.05)
+    for name, *_ in FIGURES.CLOUDS:
+        record(name, p_values=rng.uniform(size=50), observed=[0.4, 0.5], null_mean=[0.5, 0.4])
+    rates = {"rate": rng.uniform(size=30), "null_rate_high": rng.uniform(size=30)}
+    record("replication_null", **rates)
+    for distance in (2.0, 4.0, 6.0):
         record(
-            name,
-            p_values=rng.uniform(size=50),
-            observed=observed,
-            null_mean=0.4 + 0.1 * rng.standard_normal(50),
-            unit="x",
+            f"planted_{distance:g}",
+            distance=distance,
+            count=int(3 * distance),
+            n=20,
+            alpha=0.05,
+            observed=[0.8, 0.9],
+            null_mean=[0.5, 0.6],
+            floor=0.5,
+            **rates,
         )
-    for name in ("replication_null", "replication_planted"):
-        record(name, rate=rng.uniform(size=30), null_rate_high=rng.uniform(size=30), floor=0.5)
     return tmp_path
 
 

@@ -28,28 +28,34 @@ def only_age(simulation: int) -> tuple[list[str], np.ndarray, np.ndarray, np.nda
     return [f"fam-{k}" for k in family_of], strata, scores[:, None], np.column_stack([age, sex])
 
 
-def rejections(declared: bool, n_simulations: int) -> int:
-    """Count p <= alpha over simulations."""
-    count = 0
+def p_values(declared: bool, n_simulations: int) -> np.ndarray:
+    """Test each of many cohorts."""
+    found = []
     for simulation in range(n_simulations):
         families, strata, scores, confounds = only_age(simulation)
         plan = plan_permutations(families, N_PERMUTATIONS, simulation)
         test = associate(scores, strata, plan, confounds if declared else None)
-        count += test.p_permutation[0] <= ALPHA
-    return int(count)
+        found.append(test.p_permutation[0])
+    return np.array(found)
 
 
-def test_undeclared_age_looks_like_strata(simulations: Number, show: Show) -> None:
+def test_undeclared_age_looks_like_strata(
+    simulations: Number, show: Show, record: Callable[..., None]
+) -> None:
     n = simulations(N_SIMULATIONS)
-    assert show(rejections(False, n), n, ALPHA) > 0.9 * n
+    found = p_values(False, n)
+    record("null_confound_undeclared", p_values=found, alpha=ALPHA)
+    assert show(int((found <= ALPHA).sum()), n, ALPHA) > 0.9 * n
 
 
 def test_declared_age_is_no_finding_and_the_level_is_kept(
-    acceptance: Region, simulations: Number, show: Show
+    acceptance: Region, simulations: Number, show: Show, record: Callable[..., None]
 ) -> None:
     n = simulations(N_SIMULATIONS)
     low, high = acceptance(n, ALPHA)
-    assert low <= show(rejections(True, n), n, ALPHA) <= high
+    found = p_values(True, n)
+    record("null_confound_declared", p_values=found, alpha=ALPHA)
+    assert low <= show(int((found <= ALPHA).sum()), n, ALPHA) <= high
 
 
 def test_an_effect_beyond_age_is_still_found() -> None:

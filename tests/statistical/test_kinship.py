@@ -39,17 +39,21 @@ def trios(rng: np.random.Generator) -> Cohort:
     return family, twin, strata, scores
 
 
-def rejections(
+def p_values(
     cohort: Callable[[np.random.Generator], Cohort], n_simulations: int, with_kinship: bool
-) -> int:
-    """Count p <= alpha over simulations without any association."""
-    count = 0
+) -> np.ndarray:
+    """Test each of many cohorts without any association."""
+    found = []
     for simulation in range(n_simulations):
         family, twin, strata, scores = cohort(np.random.default_rng([15, simulation]))
         kinship = np.where(twin, "MZ", "sibling").tolist() if with_kinship else None
         plan = plan_permutations(family.tolist(), N_PERMUTATIONS, simulation, kinship=kinship)
-        count += associate(scores[:, None], strata, plan).p_permutation[0] <= ALPHA
-    return int(count)
+        found.append(associate(scores[:, None], strata, plan).p_permutation[0])
+    return np.array(found)
+
+
+def rejections(p_values: np.ndarray) -> int:
+    return int((p_values <= ALPHA).sum())
 
 
 @pytest.mark.parametrize("cohort", [pairs, trios])
@@ -58,17 +62,22 @@ def test_with_kinship_the_level_is_kept(
     acceptance: Region,
     simulations: Number,
     show: Show,
+    record: Callable[..., None],
 ) -> None:
     n = simulations(N_SIMULATIONS)
     low, high = acceptance(n, ALPHA)
-    assert low <= show(rejections(cohort, n, with_kinship=True), n, ALPHA) <= high
+    found = p_values(cohort, n, with_kinship=True)
+    record(f"null_kinship_known_{cohort.__name__}", p_values=found, alpha=ALPHA)
+    assert low <= show(rejections(found), n, ALPHA) <= high
 
 
 def test_without_kinship_twins_that_siblings_replace_break_the_level(
-    acceptance: Region, simulations: Number, show: Show
+    acceptance: Region, simulations: Number, show: Show, record: Callable[..., None]
 ) -> None:
     n = simulations(N_SIMULATIONS)
-    assert show(rejections(trios, n, with_kinship=False), n, ALPHA) > acceptance(n, ALPHA)[1]
+    found = p_values(trios, n, with_kinship=False)
+    record("null_kinship_unknown_trios", p_values=found, alpha=ALPHA)
+    assert show(rejections(found), n, ALPHA) > acceptance(n, ALPHA)[1]
 
 
 def test_without_kinship_a_quarter_of_twin_pairs_costs_less(
@@ -76,4 +85,4 @@ def test_without_kinship_a_quarter_of_twin_pairs_costs_less(
 ) -> None:
     """The excess leaves the region in larger simulations only; docs/statistics.md has one."""
     n = simulations(N_SIMULATIONS)
-    assert show(rejections(pairs, n, with_kinship=False), n, ALPHA) > ALPHA * n
+    assert show(rejections(p_values(pairs, n, with_kinship=False)), n, ALPHA) > ALPHA * n

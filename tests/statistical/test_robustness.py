@@ -71,18 +71,25 @@ def test_a_cloud_without_strata_is_called_stable_as_often_as_it_may_be(
     simulations: Callable[[int], int],
     acceptance: Callable[[int, float], tuple[int, int]],
     show: Callable[[int, int, float], int],
+    record: Callable[..., None],
 ) -> None:
     n_simulations = simulations(60)
-    p_values = []
+    nulls = []
     for simulation in range(n_simulations):
         rng = np.random.default_rng([1, n_columns, int(10 * twins), simulation])
         values = cloud(rng, 60, n_columns, twins)
         report = run(values, rng.standard_normal(60), settings(19), simulation)
         if isinstance(report.strata, Partition):
-            p_values.append(report.robustness.matched_null.p_value)
-    tested = [p for p in p_values if p is not None]
+            nulls.append(report.robustness.matched_null)
+    tested = [null for null in nulls if null.p_value is not None]
     assert len(tested) > n_simulations / 2
-    count = show(sum(p <= ALPHA for p in tested), len(tested), ALPHA)
+    record(
+        f"null_stability_{n_columns}_columns_twins_{twins}",
+        p_values=[null.p_value for null in tested],
+        observed=[null.observed for null in tested],
+        null_mean=[null.null_mean for null in tested],
+    )
+    count = show(sum(null.p_value <= ALPHA for null in tested), len(tested), ALPHA)
     assert count <= acceptance(len(tested), ALPHA)[1]
 
 
@@ -101,6 +108,7 @@ def test_unrelated_phenotypes_replicate_as_often_as_they_may(
     simulations: Callable[[int], int],
     acceptance: Callable[[int, float], tuple[int, int]],
     show: Callable[[int, int, float], int],
+    record: Callable[..., None],
 ) -> None:
     """Twins share strata and scores, strata are real, and nothing relates the two."""
     n_simulations = simulations(80)
@@ -112,11 +120,12 @@ def test_unrelated_phenotypes_replicate_as_often_as_they_may(
         report = run(values, score, settings(19, n_draws=20), simulation)
         replication = report.replication("factor", "factor_1")
         p_values.append(replication.p_rate)
-        rates.append((replication.rate, replication.null_rate))
+        rates.append((replication.rate, replication.null_rate, replication.null_rate_high))
+    rate, null_rate, high = np.transpose(rates)
+    record("replication_null", rate=rate, null_rate_high=high, p_values=p_values)
     count = show(sum(p <= ALPHA for p in p_values), n_simulations, ALPHA)
     assert count <= acceptance(n_simulations, ALPHA)[1]
-    observed, expected = np.mean(rates, axis=0)
-    assert observed == pytest.approx(expected, abs=0.05)
+    assert rate.mean() == pytest.approx(null_rate.mean(), abs=0.05)
 
 
 def test_a_planted_association_comes_back() -> None:

@@ -32,7 +32,7 @@ from isthmus.config.stratify import load_settings, settings_of
 from isthmus.core.errors import ConfigError
 from isthmus.report.across_summary import across_tables, selection_table
 from isthmus.report.strata_files import write_selection_files
-from isthmus.report.strata_summary import robustness_tables
+from isthmus.report.strata_overview import overview_tables
 from isthmus.report.stratify_publish import (
     draw_restratified,
     publish_restratified,
@@ -213,10 +213,8 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         print_json(_as_json(outcome))
         return
     for trial in outcome.trials:
-        for report in trial.reports.values():
-            for table in robustness_tables(report, trial.leaky):
-                print_table(table)
-        for table in across_tables(trial.across, trial.leaky):
+        tables = overview_tables(trial.reports, trial.leaky)
+        for table in (*tables, *across_tables(trial.across, trial.leaky)):
             print_table(table)
     if outcome.selection is not None:
         print_table(selection_table(outcome.selection))

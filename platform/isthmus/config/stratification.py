@@ -69,7 +69,7 @@ class RobustnessConfig(Settings):
         "is compared with.",
     )
     n_null_draws: int = Field(
-        10, ge=2, description="Draws for each matched null, and for the comparison with them."
+        20, ge=2, description="Draws for each matched null, and for the comparison with them."
     )
     min_replication_rate: float = Field(
         0.5,
@@ -115,7 +115,7 @@ class SpecificationsConfig(Settings):
         "table has are left out.",
     )
     n_null_phenotypes: int = Field(
-        199, ge=19, description="Permutations of the phenotypes behind the curve's p-values."
+        999, ge=19, description="Permutations of the phenotypes behind the curve's p-values."
     )
 
     @field_validator("clusterers", "pca_components")

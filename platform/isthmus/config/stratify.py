@@ -1,7 +1,7 @@
 """The settings of `isthmus stratify`: those of an experiment that need neither image nor model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -128,20 +128,36 @@ def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> StratifyS
         If the file cannot be read, or a setting is unknown or has an impossible value.
     """
     content = {} if path is None else read_yaml(path)
-    execution = content.get("execution")
-    if isinstance(execution, Mapping):
-        idle = sorted(set(execution) - set(_EXECUTION))
-        if idle:
-            raise ConfigError(
-                f"{path}: execution: {idle} would have no effect on `isthmus stratify`, which "
-                f"takes {list(_EXECUTION)} of this group. Leave them out."
-            )
-    return _checked(content, overrides, "--set" if path is None else str(path))
+    source = "--set" if path is None else str(path)
+    for written in _written(content):
+        _refuse_idle(written, source)
+    return _checked(content, overrides, source)
+
+
+def _written(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """List the settings of a file by their dotted paths."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _written(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _refuse_idle(path: str, source: str) -> None:
+    """Refuse a setting of an experiment that would have no effect here."""
+    if path in settings_paths() and path not in stratify_paths():
+        raise ConfigError(
+            f"{source}: {path}: `isthmus stratify` trains nothing and would ignore it. It takes "
+            "seed, stratification, of cohort what needs no image, and of execution "
+            f"{', '.join(_EXECUTION)}."
+        )
 
 
 def _checked(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> StratifySettings:
     """Lay overrides over settings, and check them all."""
     known = stratify_paths()
+    for override in overrides:
+        _refuse_idle(override.partition("=")[0].strip(), "--set")
     layers = merge(content, parse_overrides(overrides, known))
     try:
         return StratifySettings.model_validate(layers)

@@ -170,7 +170,7 @@ def _traces(curve: Curve, alpha: float) -> list[tuple[Chart, int]]:
     """Draw one target's curve, and the choices behind it, each for its row of the chart."""
     traces: list[tuple[Chart, int]] = []
     for wanted, symbol, colour, name in (
-        (True, "circle", BLUE, f"q < {alpha:g}"),
+        (True, "circle", BLUE, f"q <= {alpha:g}"),
         (False, "circle-open", GREY, "not significant"),
     ):
         at = [i for i, significant in enumerate(curve.significant) if significant == wanted]

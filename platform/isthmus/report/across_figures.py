@@ -32,7 +32,7 @@ def curve_figure(across: AcrossEncoders, target: int, leaky: bool = False) -> Fi
     Returns
     -------
     matplotlib.figure.Figure
-        Above: effect sizes sorted, those with q < alpha filled. Below: the choices behind each.
+        Above: effect sizes sorted, those with q <= alpha filled. Below: the choices behind each.
     """
     view = curve_view(across, target)
     if isinstance(view, Absent):
@@ -145,7 +145,7 @@ def curve_title(curve: Curve, alpha: float) -> str:
     if curve.survival is not None:
         one = curve.survival
         said += (
-            f": {one.share:.0%} with q < {alpha:g} (null {one.null_share:.1%}, "
+            f": {one.share:.0%} with q <= {alpha:g} (null {one.null_share:.1%}, "
             f"joint p {number(one.p_value)})"
         )
     if curve.n_unusable:
@@ -156,7 +156,7 @@ def curve_title(curve: Curve, alpha: float) -> str:
 def _draw_curve(axis: Axes, across: AcrossEncoders, curve: Curve) -> None:
     """Draw the sorted effect sizes."""
     for significant, face, label in (
-        (True, BLUE, f"q < {across.alpha:g}"),
+        (True, BLUE, f"q <= {across.alpha:g}"),
         (False, "white", "not significant"),
     ):
         points = [

@@ -56,7 +56,7 @@ def survival_table(across: AcrossEncoders) -> Table:
     )
     columns = (
         "target",
-        f"q < {across.alpha:g}",
+        f"q <= {across.alpha:g}",
         "same, null",
         "joint p",
         "median epsilon^2",

@@ -55,7 +55,7 @@ class Curve:
     effect_sizes, q_values : tuple of float
         Of those.
     significant : tuple of bool
-        Whether q < alpha.
+        Whether q <= alpha.
     n_unusable : int
         Specifications without a partition that it could be tested on: not drawn.
     choices : tuple of Choice
@@ -121,7 +121,7 @@ def curve_view(across: AcrossEncoders, target: int) -> Curve | Absent:
         specifications=chosen,
         effect_sizes=effects,
         q_values=q_values,
-        significant=tuple(q < across.alpha for q in q_values),
+        significant=tuple(q <= across.alpha for q in q_values),
         n_unusable=len(across.specifications) - len(tested),
         choices=_choices(across, chosen),
     )

@@ -114,7 +114,7 @@ def stability_in_words(report: RobustnessReport) -> str:
     Returns
     -------
     str
-        Such as ``"0.69, +0.14 over its null (p 0.025)"``; a dash without a partition.
+        Such as ``"0.69, excess +0.14 (p 0.025)"``; a dash without a partition.
     """
     if report.robustness is None:
         return "-"
@@ -122,7 +122,7 @@ def stability_in_words(report: RobustnessReport) -> str:
     if null.excess is None:
         return f"{null.observed:.2f}, no null has a partition"
     p_value = "too few nulls for a p" if null.p_value is None else f"p {null.p_value:.2g}"
-    return f"{null.observed:.2f}, {null.excess + 0.0:+.2f} over its null ({p_value})"
+    return f"{null.observed:.2f}, excess {null.excess + 0.0:+.2f} ({p_value})"
 
 
 def verdicts_in_words(report: RobustnessReport) -> str:

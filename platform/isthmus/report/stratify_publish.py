@@ -60,8 +60,8 @@ def draw_restratified(done: Restratified) -> Drawn:
     for name, report in done.reports.items():
         folder = done.directory / name
         records = [folder / file for file in (STRATA_FILE, *STRATA_TABLES)]
-        drawn = write_strata_files(report, folder, done.leaky)
-        encoders[name] = (*(file for file in records if file.exists()), *drawn)
+        files = write_strata_files(report, folder, done.leaky)
+        encoders[name] = (*(file for file in records if file.exists()), *files)
     across = write_across_files(done.across, done.directory, done.leaky)
     drawn = Drawn(encoders, (done.directory / ACROSS_FILE, *across))
     _write_drawn(drawn, done)

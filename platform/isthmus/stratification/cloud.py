@@ -5,6 +5,7 @@ subjects where there are none), M rows asked for.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,20 +63,29 @@ class Cloud:
         """Subjects."""
         return len(self.points_ND)
 
-    @property
+    @cached_property
     def similarity_LL(self) -> SimilarityArray:  # noqa: N802
         """Similarities among the landmarks, float32 (l, l); see `similarity`."""
-        kept: SimilarityArray | None = self.__dict__.get("_similarity_LL")
-        if kept is None:
-            rows = slice(None) if self.landmarks is None else self.landmarks
-            kept = similarity(self.points_ND[rows])
-            kept.setflags(write=False)
-            object.__setattr__(self, "_similarity_LL", kept)
-        return kept
+        rows = slice(None) if self.landmarks is None else self.landmarks
+        similarity_LL = similarity(self.points_ND[rows])
+        similarity_LL.setflags(write=False)
+        return similarity_LL
+
+    @cached_property
+    def nearest_similarity(self) -> float:
+        """Mean over the landmarks of the similarity to the nearest other one."""
+        n_landmarks = len(self.similarity_LL)
+        nearest_L = np.empty(n_landmarks)
+        for start in range(0, n_landmarks, _BLOCK_ROWS):
+            block = self.similarity_LL[start : start + _BLOCK_ROWS].copy()
+            places = np.arange(len(block))
+            block[places, start + places] = -np.inf
+            nearest_L[start : start + _BLOCK_ROWS] = block.max(axis=1)
+        return float(nearest_L.mean())
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the similarities behind: they are larger than the points that they come from."""
-        return {name: value for name, value in self.__dict__.items() if name != "_similarity_LL"}
+        return {name: value for name, value in self.__dict__.items() if name != "similarity_LL"}
 
 
 def make_cloud(values_ND: FloatArray, config: StratificationConfig, seed: int) -> Cloud:

@@ -91,15 +91,48 @@ def recluster(
 
     Notes
     -----
-    Affinity propagation weighs the similarity of all rows to their exemplars against one
-    preference an exemplar. With fewer rows the first sum shrinks and the second does not; so the
-    preference is ``setting * m / n``, m and n the (landmark) rows drawn and in all. Otherwise a
-    draw would be cut into fewer strata than the whole for this reason alone.
+    Affinity propagation gives a draw the preference of `share_preference`, so that a draw is not
+    cut more coarsely, or more finely, than the whole for its size alone.
 
     Cost, for m rows of r columns: affinity propagation O(m^2) a round, some hundred rounds;
     k-means and Gaussian mixture O(m r k) a round; Ward's method O(m^2); HDBSCAN O(m^2 r) at worst.
     """
     return _CLUSTERERS[config.clusterer](cloud, rows_M, setting, config, seed)
+
+
+def share_preference(cloud: Cloud, preference: float, n_drawn: int) -> float:
+    """Find the preference that cuts a draw as finely as the whole.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        The whole.
+    preference : float
+        Its preference.
+    n_drawn : int
+        (Landmark) rows drawn.
+
+    Returns
+    -------
+    float
+        Between the preference and the similarity of nearest neighbours; the preference itself
+        where all are drawn.
+
+    Notes
+    -----
+    An exemplar more costs the preference p, saves its own similarity to another exemplar, about
+    that of nearest neighbours s, and raises the similarity of those who join it. With a share q of
+    the subjects, these gains shrink to q of what they were. So the price must, too:
+
+    .. math:: p_q - s = q (p - s)
+
+    Scaling p alone would do where p is far below all similarities. But in many dimensions
+    all similarities are alike, and ``q p`` may be above them all: everybody an exemplar.
+    """
+    share = n_drawn / len(cloud.similarity_LL)
+    if share == 1.0:
+        return preference
+    return share * preference + (1.0 - share) * cloud.nearest_similarity
 
 
 def assign_to_nearest(points_MR: FloatArray, centres_KR: FloatArray) -> IndexArray:
@@ -132,7 +165,6 @@ def _affinity_propagation(
 ) -> Clustering | Failure:
     """Propagate among the landmarks drawn; the other rows join their nearest exemplar."""
     settings = config.affinity_propagation
-    similarity_LL = cloud.similarity_LL
     if cloud.landmarks is None:
         drawn, places = rows_M, np.arange(len(rows_M))
     else:
@@ -142,9 +174,9 @@ def _affinity_propagation(
     if len(drawn) < 2:
         return Failure(f"{len(drawn)} landmarks were drawn; two are needed.", 0)
     found = propagate(
-        similarity_LL,
+        cloud.similarity_LL,
         drawn,
-        setting * len(drawn) / len(similarity_LL),
+        share_preference(cloud, setting, len(drawn)),
         damping=settings.damping,
         max_iterations=settings.max_iterations,
         convergence_iterations=settings.convergence_iterations,

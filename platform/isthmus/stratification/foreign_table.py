@@ -1,6 +1,5 @@
 """Embeddings that some other tool made: a file with an id column and numbers."""
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from isthmus.config.paths import did_you_mean
@@ -53,62 +53,50 @@ def load_embeddings(path: Path) -> EmbeddingTable:
             f"{path}: embeddings must be in a .parquet, .tsv or .csv file, got {kind or 'no'} "
             "ending."
         )
-    if kind == ".parquet":
-        found = _parquet(path)
-        if isinstance(found, EmbeddingTable):
-            return found
-        frame = found
-    else:
-        frame = _text(path, _SEPARATORS[kind])
-    return _as_table(frame, path)
+    found = _parquet(path) if kind == ".parquet" else _text(path, _SEPARATORS[kind])
+    return found if isinstance(found, EmbeddingTable) else _as_table(found, path)
 
 
-def _parquet(path: Path) -> EmbeddingTable | pd.DataFrame:
+def _parquet(path: Path) -> EmbeddingTable | Any:
     """Read a parquet file: one of ours with what its metadata says, another as columns."""
     try:
-        schema = pq.read_schema(path)
-        if METADATA_KEY in (schema.metadata or {}):
+        if METADATA_KEY in (pq.read_schema(path).metadata or {}):
             return load_parquet(path)
         # without what pandas left on its index: it must be seen as the column that it is
-        columns = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
-        frame: pd.DataFrame = columns.to_pandas()
-        return frame
+        return pq.ParquetFile(path).read().replace_schema_metadata(None)
     except FileNotFoundError:
         raise StratificationError(f"{path}: there is no such file.") from None
     except (OSError, pa.ArrowException) as error:
         raise StratificationError(f"{path}: must be a parquet file: {error}") from None
 
 
-def _text(path: Path, separator: str) -> pd.DataFrame:
-    """Read a table of text."""
+def _text(path: Path, separator: str) -> Any:
+    """Read a table of text; a row that does not fit the header is an error."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file, delimiter=separator), [])
-        repeated = sorted({name for name in header if header.count(name) > 1})
-        if repeated:
-            raise StratificationError(
-                f"{path}: each column must be named once, but there are several of {_few(repeated)}."
-            )
-        return pd.read_csv(
+        return pa_csv.read_csv(
             path,
-            sep=separator,
-            dtype={_ID: str, _ROLE: str},
-            keep_default_na=False,
-            na_values=_MISSING,
-            encoding="utf-8-sig",
-            float_precision="round_trip",
+            parse_options=pa_csv.ParseOptions(delimiter=separator),
+            convert_options=pa_csv.ConvertOptions(
+                column_types={_ID: pa.string(), _ROLE: pa.string()},
+                null_values=_MISSING,
+                strings_can_be_null=True,
+            ),
         )
     except FileNotFoundError:
         raise StratificationError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError) as error:
-        # pandas' own errors of parsing and decoding are ValueErrors
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise StratificationError(f"{path}: must be a table in UTF-8: {error}") from None
 
 
-def _as_table(frame: pd.DataFrame, path: Path) -> EmbeddingTable:
-    """Check the columns, and make the table of them."""
-    frame = frame.rename(columns=str)
-    names = list(frame.columns)
+def _as_table(columns: Any, path: Path) -> EmbeddingTable:
+    """Check the columns of an arrow table, and make a table of embeddings of them."""
+    names: list[str] = list(columns.column_names)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise StratificationError(
+            f"{path}: each column must be named once, but there are several of {_few(repeated)}."
+        )
+    frame: pd.DataFrame = columns.to_pandas()
     if _ID not in names:
         hint = did_you_mean(_ID, dict.fromkeys(names))
         meant = f"{hint} Rename it." if hint else ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -59,7 +58,7 @@ def complete(
         if folder is not None:
             write_atomically(
                 folder / f"{piece.name}.npz",
-                lambda file: cast("None", np.savez(file, **results)),  # type: ignore[arg-type]
+                lambda file: np.savez(file, **results),  # type: ignore[arg-type]
             )
         done[piece] = results
         tell()

@@ -62,7 +62,7 @@ def draw_rows(
     Examples
     --------
     >>> draw_rows(["a", "a", "b", "c", "d"], RobustnessConfig(), seed=0, number=1)
-    array([0, 1, 4])
+    array([0, 1, 3, 4])
     """
     codes = family_codes(families_N)
     n_families = int(codes.max()) + 1

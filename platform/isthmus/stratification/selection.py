@@ -219,7 +219,7 @@ def comparable(h_AF: FloatArray) -> FloatArray:
     Examples
     --------
     >>> comparable(np.array([[6.0, 3.0], [0.0, 3.0], [3.0, 3.0]])).round(2)
-    array([[ 1.22,  0.  ],
+    array([[ 1.23,  0.  ],
            [-3.4 ,  0.  ],
            [ 0.27,  0.  ]])
     """

@@ -94,7 +94,8 @@ def compare_encoders(
     variables : DeclaresVariables
         Columns of phenotypes and confounds.
     seed : int
-        Root of every draw.
+        Root of every draw; with that of the encoders' own reports, the partitions of the trial's
+        own way are those of the reports.
     runner : TaskRunner, optional
         Where encoders are clustered; by default in this process. It has no influence on the result.
 
@@ -182,7 +183,7 @@ def ways_to_cluster(table: EmbeddingTable, config: StratificationConfig) -> tupl
         for components in asked
         if components is None or components < most or (components == most and None not in asked)
     ]
-    own = Way(table.encoder_id, config.clusterer, config.pca_components)
+    own = Way(table.encoder_id, *_own(config))
     others = [
         Way(table.encoder_id, clusterer, components)
         for clusterer in config.specifications.clusterers
@@ -209,11 +210,19 @@ def cluster(encoders: _Encoders, way: Way) -> StrataOutcome:
     table = encoders.tables[way.encoder_id]
     chosen = {"clusterer": way.clusterer, "pca_components": way.pca_components}
     config = encoders.config.model_copy(update=chosen)
-    names = (way.encoder_id, way.clusterer, way.pca_components or "all")
-    seed = derive_seed(encoders.seed, "specification", *names)
+    seed = encoders.seed
+    # The trial's own way has the seeds of the encoder's report, and so its very partition.
+    if (way.clusterer, way.pca_components) != _own(encoders.config):
+        names = (way.encoder_id, way.clusterer, way.pca_components or "all")
+        seed = derive_seed(seed, "specification", *names)
     cloud = make_cloud(table.values, config, derive_seed(seed, "cloud"))
     families = encoders.families[way.encoder_id]
     return find_strata(cloud, table.participant_ids, families, config, derive_seed(seed, "strata"))
+
+
+def _own(config: StratificationConfig) -> tuple[Clusterer, int | None]:
+    """Give the trial's own clusterer and components."""
+    return config.clusterer, config.pca_components
 
 
 def _choose(
@@ -245,8 +254,7 @@ def _agreements(
     own = [
         d
         for d, way in enumerate(ways)
-        if (way.clusterer, way.pca_components) == (config.clusterer, config.pca_components)
-        and (labels_DA[d] >= 0).any()
+        if (way.clusterer, way.pca_components) == _own(config) and (labels_DA[d] >= 0).any()
     ]
     rows = []
     for a, b in combinations(own, 2):

@@ -247,7 +247,7 @@ class _Subjects:
             places=places,
             reasons=tuple(_why_not(kind, counts, bool(varied)) for varied in varied_F),
             levels=levels,
-            values_AV=values_AV,
+            values_AV=_z_scores(values_AV) if kind == "phenotype" else values_AV,
             rows_N=rows_N,
             families=families,
             kinship=kinship,
@@ -270,7 +270,7 @@ def _phenotypes(
     for f, known_A in enumerate(~np.isnan(values_AF).T):
         columns.setdefault(known_A.tobytes(), []).append(f)
     return [
-        subjects.group("phenotype", [(f, names[f]) for f in same], _z_scores(values_AF[:, same]))
+        subjects.group("phenotype", [(f, names[f]) for f in same], values_AF[:, same])
         for same in columns.values()
     ]
 

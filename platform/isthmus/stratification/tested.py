@@ -57,7 +57,8 @@ class Association:
         resamples, more often than under permuted phenotypes, and the strata are more stable than
         those of a cloud that has none.
     reason : str or None
-        Why it is untestable, or what keeps a significant one from being robust.
+        Why it is untestable; what keeps a significant one from being robust; or that the number
+        of permutations, not the data, kept it from being significant.
     statistic : float or None
         Kruskal-Wallis H, tie-corrected; chi-squared for a category.
     effect_size : float or None

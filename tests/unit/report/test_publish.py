@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from example_report import make_across, make_report
 
 from isthmus.report.publish import (
@@ -64,8 +65,14 @@ def publish(ran) -> Notebook:
     return notebook
 
 
-def test_runs_metrics_and_artifacts(ran):
-    notebook = publish(ran)
+@pytest.fixture(scope="module")
+def published(ran) -> Notebook:
+    """The trial, published once: drawing takes seconds."""
+    return publish(ran)
+
+
+def test_runs_metrics_and_artifacts(ran, published):
+    notebook = published
     assert [e[1] for e in notebook.of("child")] == ["fold 0", "fold 1"]
     final = [e[3] for e in notebook.of("metrics", "fold 1") if e[2] is None]
     assert final == [ran.result.folds[1].metrics]
@@ -81,8 +88,7 @@ def test_runs_metrics_and_artifacts(ran):
     ]
 
 
-def test_a_fold_that_was_published_is_not_published_again(ran):
-    publish(ran)
+def test_a_fold_that_was_published_is_not_published_again(ran, published):
     notebook = Notebook()
     run_trial(ran.experiment, InProcessLauncher(), TrackingPublisher(notebook))
     assert not notebook.of("artifact", "fold 0")
@@ -90,11 +96,11 @@ def test_a_fold_that_was_published_is_not_published_again(ran):
     assert [e[1:] for e in notebook.of("finish")] == [
         (n, True) for n in ("fold 0", "fold 1", "trial")
     ]
-    assert len(notebook.of("artifact", "trial")) == len(publish(ran).of("artifact", "trial"))
+    assert len(notebook.of("artifact", "trial")) == len(published.of("artifact", "trial"))
 
 
-def test_strata_are_drawn_for_the_trained_encoder_of_each_fold(ran):
-    notebook = publish(ran)
+def test_strata_are_drawn_for_the_trained_encoder_of_each_fold(ran, published):
+    notebook = published
     for number, fold in enumerate(ran.result.folds):
         drawn = {e[2] for e in notebook.of("artifact", f"fold {number}") if e[3] == "strata"}
         assert {"robustness.html", "robustness.md"} <= drawn
@@ -133,8 +139,8 @@ def test_what_encoders_share_is_published_under_legal_names(tmp_path):
     assert not notebook.of("artifact")
 
 
-def test_digests_are_tags_and_every_setting_a_param(ran):
-    notebook = publish(ran)
+def test_digests_are_tags_and_every_setting_a_param(ran, published):
+    notebook = published
     ((_, experiment, name, tags),) = notebook.of("open")
     assert experiment == "small"
     assert name == run_name(ran.experiment.config, ran.result.digest)

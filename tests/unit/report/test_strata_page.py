@@ -52,6 +52,7 @@ def test_the_page_needs_no_network(page):
 
 
 def test_each_figure_has_its_place_and_its_words(page):
+    assert "<" not in re.search(r'id="figures">(.*?)</script>', page, re.DOTALL)[1]
     keys = list(figures(page))
     assert len(keys) == 7
     for key in keys:

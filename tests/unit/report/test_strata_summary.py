@@ -51,6 +51,7 @@ def test_a_test_stands_beside_its_replication_and_the_null(report):
     assert row["null rate: mean, 95th percentile"] == (
         f"{again.null_rate:.1%}, {again.null_rate_high:.1%}"
     )
+    assert float(row["p of the rate"]) == pytest.approx(again.p_rate, rel=0.01)
     assert row["verdict"] == "robust"
     assert "max-T" in table.note
 
@@ -122,7 +123,7 @@ def test_a_failure_leaves_its_reason(kind):
 
 def test_few_words_for_a_trial(report):
     assert strata_in_words(report) == "5 strata of 24 to 24"
-    assert stability_in_words(report) == "0.69, +0.14 over its null (p 0.026)"
+    assert stability_in_words(report) == "0.69, excess +0.14 (p 0.026)"
     assert (
         verdicts_in_words(report) == "factors 1 / 3 / 3, phenotypes 2 / 3 / 4, categories 1 / 1 / 2"
     )

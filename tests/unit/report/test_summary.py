@@ -37,7 +37,7 @@ def test_trained_strata_stand_beside_untrained_ones(ran):
     assert [row[:2] for row in table.rows[:2]] == [("fold 0", "trained"), ("fold 0", "untrained")]
     assert table.rows[0][2:] == (
         "5 strata of 24 to 24",
-        "0.69, +0.14 over its null (p 0.026)",
+        "0.69, excess +0.14 (p 0.026)",
         "factors 1 / 3 / 3, phenotypes 2 / 3 / 4, categories 1 / 1 / 2",
         "0.1",
     )

@@ -171,6 +171,18 @@ def test_chunks_copies_and_company_have_no_influence(
     np.testing.assert_array_equal(alone, whole.statistics(LABELS))
 
 
+@pytest.mark.parametrize("kind", ["factor", "category"])
+def test_tables_that_cannot_be_written_to_serve_as_well(kind: TargetKind) -> None:
+    """Processes that share memory hand arrays on so."""
+    values = SCORES if kind == "factor" else one_hot(RNG.integers(0, 3, N))
+    arranged = arrange(group_of(values, kind=kind), PERMUTATIONS)
+    expected = arranged.statistics(LABELS)
+    for table in (arranged.sources_RN, arranged.codes_OFN, arranged.columns_ONC):
+        if table is not None:
+            table.setflags(write=False)
+    np.testing.assert_array_equal(arranged.statistics(LABELS), expected)
+
+
 def test_names_of_strata_have_no_influence() -> None:
     arranged = arrange(group_of(SCORES), PERMUTATIONS)
     renamed = np.where(LABELS < 0, -1, np.array([40, 7, 0, 1000])[LABELS])

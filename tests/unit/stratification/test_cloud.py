@@ -90,6 +90,13 @@ def test_similarity_is_symmetric_and_never_positive(n: int) -> None:
     assert found[0, -1] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_points_far_from_the_origin_are_not_pushed_apart_beyond_nothing() -> None:
+    points = 1e4 + np.repeat(np.random.default_rng(0).standard_normal((200, 6)), 2, axis=0)
+    found = similarity(points)
+    assert (found <= 0).all()  # copies, where rounding leaves either sign
+    np.testing.assert_allclose(found, -cdist(points, points, "sqeuclidean"), 1e-6, 1e-5)
+
+
 def test_similarity_holds_one_matrix_and_a_few_blocks() -> None:
     n = 5000
     points = np.random.default_rng(0).standard_normal((n, 3))

@@ -2,13 +2,20 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import HDBSCAN, AffinityPropagation, AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from isthmus.config.stratification import Clusterer, StratificationConfig
 from isthmus.stratification import clusterers
 from isthmus.stratification.cloud import Cloud, make_cloud
-from isthmus.stratification.clusterers import Clustering, Failure, assign_to_nearest, recluster
+from isthmus.stratification.clusterers import (
+    Clustering,
+    Failure,
+    assign_to_nearest,
+    recluster,
+    share_preference,
+)
 
 ALL: tuple[Clusterer, ...] = (
     "affinity_propagation",
@@ -79,16 +86,34 @@ def test_seeds_matter_where_there_are_starts(clusterer: Clusterer) -> None:
 def test_a_draw_is_given_its_share_of_the_preference() -> None:
     cloud, config = planted(spread=0.5)
     rows = draw()
-    found = strata(cloud, rows, -60.0, config)
+    points = cloud.points_ND
+    gaps = squareform(pdist(points, "sqeuclidean"))
+    np.fill_diagonal(gaps, np.inf)
+    nearest = -gaps.min(axis=1).mean()
+    assert cloud.nearest_similarity == pytest.approx(nearest, rel=1e-6)
+    preference = nearest + 95 / 150 * (-60.0 - nearest)
+    assert share_preference(cloud, -60.0, 95) == pytest.approx(preference)
+    assert share_preference(cloud, -60.0, 150) == -60.0
     model = AffinityPropagation(
-        damping=0.9, preference=-60.0 * 95 / 150, max_iter=1000, convergence_iter=30, random_state=0
-    ).fit(cloud.points_ND[rows])
+        damping=0.9, preference=preference, max_iter=1000, convergence_iter=30, random_state=0
+    ).fit(points[rows])
+    found = strata(cloud, rows, -60.0, config)
     assert len(found.exemplars_K) > 3
     assert adjusted_rand_score(model.labels_, found.labels_M) == 1.0
-    unscaled = AffinityPropagation(damping=0.9, preference=-60.0, random_state=0, max_iter=1000)
-    assert len(unscaled.fit(cloud.points_ND[rows]).cluster_centers_indices_) < len(
-        found.exemplars_K
-    )
+
+
+@pytest.mark.parametrize(("d", "factor"), [(2, 1.0), (2, 8.0), (10, 2.0), (400, 1.0), (400, 1.5)])
+def test_draws_are_cut_as_finely_as_the_whole(d: int, factor: float) -> None:
+    # A preference that is not shared cuts draws too coarsely; one that is scaled alone makes
+    # everybody an exemplar in many dimensions, where no two similarities differ by as much.
+    rng = np.random.default_rng(d)
+    config = StratificationConfig()
+    cloud = make_cloud(rng.standard_normal((400, d)), config, 0)
+    setting = factor * float(np.median(cloud.similarity_LL))
+    whole = len(strata(cloud, np.arange(400), setting, config).exemplars_K)
+    draws = [np.sort(rng.choice(400, 253, replace=False)) for _ in range(5)]
+    counts = [len(strata(cloud, rows, setting, config).exemplars_K) for rows in draws]
+    assert np.mean(counts) == pytest.approx(whole, rel=0.15)
 
 
 def test_whoever_is_no_landmark_joins_the_nearest_exemplar() -> None:
@@ -106,6 +131,15 @@ def test_whoever_is_no_landmark_joins_the_nearest_exemplar() -> None:
     drawn = np.flatnonzero(np.isin(cloud.landmarks, rows))
     same = strata(alone, drawn, -30.0, config)
     assert found.labels_M[is_landmark].tolist() == same.labels_M.tolist()
+
+
+def test_twins_that_are_both_exemplars_keep_a_stratum_each() -> None:
+    values = np.repeat(np.random.default_rng(0).standard_normal((40, 3)), 2, axis=0)
+    config = StratificationConfig(affinity_propagation={"landmarks": 60})
+    cloud = make_cloud(values, config, 0)
+    found = strata(cloud, np.arange(80), 1.0, config)  # above all similarities
+    assert len(found.exemplars_K) == 60
+    assert (np.bincount(found.labels_M, minlength=60) > 0).all()
 
 
 def test_draws_with_too_few_for_the_setting_fail() -> None:

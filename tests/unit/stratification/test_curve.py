@@ -68,6 +68,15 @@ def test_an_arrangement_without_a_statistic_shows_nothing() -> None:
     assert [survival.n_usable for survival in curve.survivals] == [4, 4, 4]
 
 
+def test_permutations_are_judged_where_the_observed_one_has_no_statistic() -> None:
+    found = statistics()
+    found[:, 0, 1] = np.nan
+    found[:, 5, 1] = 500.0
+    second = judge_curve(NAMES, found, found / 600.0, CONFIG).survivals[1]
+    assert (second.share, second.p_value) == (0.0, 1.0)
+    assert second.null_share >= 1 / 39
+
+
 def test_nothing_was_usable() -> None:
     found = np.full((4, 40, 3), np.nan)
     survival = judge_curve(NAMES, found, found, CONFIG).survivals[0]

@@ -6,15 +6,16 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from isthmus.cohort.participants import Participants
-from isthmus.config.stratification import StratificationConfig
+from isthmus.config.stratification import FactorsConfig, StratificationConfig
 from isthmus.core.seeds import derive_seed
 from isthmus.stratification import families_of_tests, tested
 from isthmus.stratification.association import associate
 from isthmus.stratification.categories import associate_category
 from isthmus.stratification.correction import false_discovery_rate, holm, max_t
-from isthmus.stratification.factors import find_factors
+from isthmus.stratification.factors import Factors, find_factors
 from isthmus.stratification.partition import NonConvergence, Partition
 from isthmus.stratification.targets import TargetGroup, make_groups
 from isthmus.stratification.variables import Variables
@@ -148,6 +149,39 @@ def test_untestable_targets_are_left_out_and_counted() -> None:
     assert (category.n_testable, category.n_untestable, category.family_wise) == (1, 1, "max_t")
     assert category.associations[0].q_value == category.associations[0].p_permutation
     json.dumps([asdict(family) for family in families.values()], allow_nan=False)
+
+
+def test_a_constant_factor_is_untestable_and_spoils_no_other() -> None:
+    people = Participants(frame(), "family", None)
+    values = people.numeric(VARIABLES.phenotypes, IDS)
+    whole = CONFIG.model_copy(update={"targets": ("factor",)})
+    factors = find_factors(values, VARIABLES.phenotypes, IDS, FactorsConfig(n_factors=2), seed=0)
+    assert isinstance(factors, Factors)
+    flat = replace(factors, scores=tuple((first, 0.25) for first, _ in factors.scores))
+
+    def tests_of(made_of: Factors) -> tuple[tested.Association, ...]:
+        groups = make_groups(made_of, people, IDS, whole, VARIABLES)
+        return families_of_tests.test_targets(groups, strata(), whole, SEED)[0].associations
+
+    varied, constant = tests_of(flat)
+    assert constant.verdict == "untestable"
+    assert constant.reason == "All 60 subjects tested have one value."
+    assert varied.p_permutation == tests_of(factors)[0].p_permutation == varied.q_value
+
+
+def test_what_varies_by_rounding_alone_among_those_tested_is_constant() -> None:
+    table = frame().assign(grip=3.0 + 1e-13 * TRUTH)
+    table.loc[IDS[0], "grip"] = 5.0
+    table.loc[IDS[0], "age"] = np.nan
+    family = found(table, variables=replace(VARIABLES, confounds=("age",)))["phenotype"]
+    assert family.associations[2].verdict == "untestable"
+    assert family.associations[2].reason == "All 59 subjects tested have one value."
+    assert family.n_testable == 2
+
+
+def test_no_permutations_at_all_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"(?s)n_permutations.*greater than or equal to 1"):
+        StratificationConfig(n_permutations=0)
 
 
 def test_a_target_that_the_confounds_explain() -> None:

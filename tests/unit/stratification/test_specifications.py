@@ -10,6 +10,7 @@ import pytest
 from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import StratificationConfig
 from isthmus.core.errors import StratificationError
+from isthmus.core.seeds import derive_seed
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.cloud import make_cloud
 from isthmus.stratification.embedding_table import EmbeddingTable
@@ -140,6 +141,27 @@ def test_held_out_folds_share_nobody(
     assert across.targets == ("factor_1", "factor_2")
     assert {s.outcome for s in across.specifications} == {"partition"}
     assert all(p is not None for s in across.specifications for p in s.p_values)
+
+
+def test_the_trials_own_way_is_the_partition_of_the_encoders_report(
+    table: EmbeddingTable, participants: Participants, config: StratificationConfig
+) -> None:
+    """With 50 landmarks of 60 subjects the partition depends on the seed; noise makes that show."""
+    noise = np.random.default_rng(9).standard_normal(table.values.shape)
+    table = EmbeddingTable("noise", table.participant_ids, noise, table.roles)
+    drawn = config.affinity_propagation.model_copy(update={"landmarks": 50})
+    chosen = {"clusterer": "affinity_propagation", "affinity_propagation": drawn}
+    config = config.model_copy(update=chosen)
+    own = compare_encoders([table], participants, config, VARIABLES, seed=3).specifications[0]
+    families = blocks(participants, table.participant_ids, config)
+    found = []
+    for seed in (3, 4):
+        cloud = make_cloud(table.values, config, derive_seed(seed, "cloud"))
+        job = (cloud, table.participant_ids, families, config, derive_seed(seed, "strata"))
+        strata = find_strata(*job)
+        assert isinstance(strata, Partition)
+        found.append(strata.silhouette)
+    assert own.silhouette == found[0] != found[1]
 
 
 def test_a_way_is_clustered_as_find_strata_does(
