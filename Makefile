@@ -50,9 +50,9 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/codespell
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
 
-bench: $(READY)  ## Measure a training step and the permutation tests, in their quick forms
+bench: $(READY)  ## Measure a training step and the robustness job, in their quick forms
 	@$(BIN)/python benchmarks/training_step.py
-	@$(BIN)/python benchmarks/permutation.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py
 
 golden: $(READY)  ## Rewrite the golden files; look at the difference before committing it
 	@ISTHMUS_WRITE_GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/golden

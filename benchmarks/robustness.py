@@ -30,7 +30,9 @@ from isthmus.config.stratification import StratificationConfig
 from isthmus.core.seeds import generator
 from isthmus.stratification.cloud import make_cloud, standardise
 from isthmus.stratification.clusterers import Clustering, Failure, recluster, share_preference
+from isthmus.stratification.partition import Partition
 from isthmus.stratification.resampling import draw_rows
+from isthmus.stratification.strata import find_strata
 from isthmus.stratification.sweep import summarise_pairs
 from isthmus.trial.provenance import describe_machine
 
@@ -68,14 +70,14 @@ def reclustering(full: bool) -> list[str]:
         f"{n_draws:,} bootstrap draws of {n:,} subjects in pairs "
         f"({np.mean([len(rows) for rows in draws]):.0f} distinct), {N_COLUMNS:,} columns.",
         "",
-        "| cloud | preference | strata | what | draws | s | processor s | ms a draw | "
-        "times faster |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| cloud | preference | strata | failed, for one only | what | draws | s | processor s | "
+        "ms a draw | times faster |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, spread in (("noise", 0.0), ("four clouds", 0.3)):
         for factor in PREFERENCES:
             lines += _race(name, planted(n, spread), factor, draws, config)
-    return [*lines, "", "Partitions are the same each way, in every draw."]
+    return [*lines, "", "Partitions are the same in every draw in which both ways converged."]
 
 
 def sizes(full: bool) -> list[str]:
@@ -145,29 +147,33 @@ def _race(
             ]
         ),
         "`recluster`": _timed(
-            lambda: [_labels(recluster(cloud, rows, preference, config, 0)) for rows in draws]
+            lambda: [
+                found.labels_M if isinstance(found, Clustering) else rows[:0]
+                for rows in draws
+                for found in [recluster(cloud, rows, preference, config, 0)]
+            ]
         ),
     }
     first, *others = (way.labels for way in ways.values())
-    differ = sum(
-        adjusted_rand_score(a, b) < 1.0
-        for other in others
-        for a, b in zip(first, other, strict=False)  # the second way has the first few alone
-    )
+    pairs = [(a, b) for other in others for a, b in zip(first, other, strict=False)]
+    differ = sum(adjusted_rand_score(a, b) < 1.0 for a, b in pairs if a.size and b.size)
+    one_only = sum(bool(a.size) != bool(b.size) for a, b in pairs)
     if differ:
         raise SystemExit(f"{name}, {factor} medians: {differ} partitions are not the same.")
     once = _timed(lambda: [make_cloud(values_ND, config, 0).similarity_LL])
     every = ways["`recluster`"]
     together = _Way(every.labels, every.wall + once.wall, every.busy + once.busy)
     ways["`recluster` and its matrix"] = together
-    strata = np.mean([len(np.unique(labels)) for labels in first])
+    strata = np.mean([len(np.unique(labels)) for labels in first if labels.size])
+    n_failed = sum(not labels.size for labels in first)
     slowest = ways[EMBEDDINGS].busy / len(draws)
     rows_of_table = []
     for what, way in ways.items():
         each = way.busy / len(way.labels)
         rows_of_table.append(
-            f"| {name} | {factor:g} medians | {strata:.1f} | {what} | {len(way.labels):,} | "
-            f"{way.wall:.2f} | {way.busy:.2f} | {1e3 * each:.1f} | {slowest / each:.1f} |"
+            f"| {name} | {factor:g} medians | {strata:.1f} | {n_failed}, {one_only} | "
+            f"{what} | {len(way.labels):,} | {way.wall:.2f} | {way.busy:.2f} | {1e3 * each:.1f} | "
+            f"{slowest / each:.1f} |"
         )
     return rows_of_table
 
@@ -185,11 +191,11 @@ def _library(
     config: StratificationConfig,
     affinity: str,
 ) -> np.ndarray:
-    """Cluster one draw with scikit-learn."""
+    """Cluster one draw with scikit-learn; no labels if it did not converge."""
     settings = config.affinity_propagation
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return AffinityPropagation(
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        labels = AffinityPropagation(
             affinity=affinity,
             damping=settings.damping,
             preference=preference,
@@ -197,6 +203,7 @@ def _library(
             convergence_iter=settings.convergence_iterations,
             random_state=0,
         ).fit_predict(values)
+    return labels[:0] if caught else labels
 
 
 def _labels(found: Clustering | Failure) -> np.ndarray:
@@ -242,11 +249,11 @@ def _large(n: int, settings: dict[str, object]) -> list[tuple[str, float, float]
 
 
 def _landmarks_beside_everybody() -> list[str]:
-    """Compare the partition that landmarks give with that of everybody."""
-    n = 4000
+    """Compare the partition that landmarks give with that of everybody, both by a sweep."""
+    n = 3000
+    ids = [f"{i:04d}" for i in range(n)]
     lines = [
-        f"{n:,} subjects, {N_COLUMNS:,} columns; landmarks are given their share of the "
-        "preference.",
+        f"{n:,} subjects, {N_COLUMNS:,} columns, preference swept.",
         "",
         "| cloud | components | landmarks | strata | ARI with everybody's | ARI with the truth | "
         "s |",
@@ -255,22 +262,22 @@ def _landmarks_beside_everybody() -> list[str]:
     for name, spread in (("four clouds", 0.3), ("four faint clouds", 0.15), ("noise", 0.0)):
         values_ND = planted(n, spread)
         for components in (None, 20):
-            whole = make_cloud(values_ND, StratificationConfig(pca_components=components), 0)
-            everybody = None
-            for landmarks in (None, 2000, 1000, 500):
+            everybody: tuple[int, ...] = ()
+            for landmarks in (None, 1500, 750, 375):
                 config = StratificationConfig(
                     pca_components=components, affinity_propagation={"landmarks": landmarks}
                 )
-                cloud = make_cloud(values_ND, config, 0)
-                setting = share_preference(whole, _preference(whole.similarity_LL), landmarks or n)
                 started = time.perf_counter()
-                labels = _labels(recluster(cloud, np.arange(n), setting, config, 0))
+                found = find_strata(make_cloud(values_ND, config, 0), ids, ids, config, 0)
                 seconds = time.perf_counter() - started
-                everybody = labels if everybody is None else everybody
+                if not isinstance(found, Partition):
+                    lines.append(f"| {name} | {components} | {landmarks} | {found.reason} | | | |")
+                    continue
+                everybody = everybody or found.labels
                 lines.append(
                     f"| {name} | {components or 'all'} | {landmarks or 'everybody'} | "
-                    f"{len(np.unique(labels))} | {adjusted_rand_score(everybody, labels):.3f} | "
-                    f"{adjusted_rand_score(np.arange(n) % 4, labels):.3f} | {seconds:.1f} |"
+                    f"{len(found.sizes)} | {adjusted_rand_score(everybody, found.labels):.3f} | "
+                    f"{adjusted_rand_score(np.arange(n) % 4, found.labels):.3f} | {seconds:.1f} |"
                 )
     return lines
 

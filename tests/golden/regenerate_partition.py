@@ -13,16 +13,23 @@ import numpy as np
 
 from isthmus.config.stratification import StratificationConfig
 from isthmus.core.files import write_json
+from isthmus.stratification.cloud import make_cloud
 from isthmus.stratification.strata import find_strata
 
 GOLDEN = Path(__file__).with_name("partition.json")
 SETTINGS: dict[str, dict[str, Any]] = {
-    "minimum": {},
+    "sweep": {},
+    "minimum": {"affinity_propagation": {"preference": "minimum"}},
     "median": {"affinity_propagation": {"preference": "median"}},
     "number": {"affinity_propagation": {"preference": -60.0, "damping": 0.7}},
     "reduced": {"pca_components": 3, "affinity_propagation": {"preference": "minimum"}},
     "too_many": {"affinity_propagation": {"preference": -5.0}},
-    "gives_up": {"affinity_propagation": {"max_iterations": 5}},
+    "gives_up": {"affinity_propagation": {"preference": "minimum", "max_iterations": 5}},
+    "landmarks": {"affinity_propagation": {"landmarks": 60}},
+    "kmeans": {"clusterer": "kmeans"},
+    "gaussian_mixture": {"clusterer": "gaussian_mixture", "n_strata": 4},
+    "ward": {"clusterer": "ward"},
+    "hdbscan": {"clusterer": "hdbscan", "min_cluster_size": 5},
 }
 
 
@@ -37,10 +44,11 @@ def embedding() -> np.ndarray:
 def outcomes(values: np.ndarray) -> dict[str, Any]:
     """Cluster it with each of the settings, as JSON has it."""
     ids = [f"sub-{i:03d}" for i in range(len(values))]
-    found = {
-        name: asdict(find_strata(values, ids, StratificationConfig.model_validate(settings)))
-        for name, settings in SETTINGS.items()
-    }
+    found = {}
+    for name, settings in SETTINGS.items():
+        config = StratificationConfig.model_validate(settings)
+        cloud = make_cloud(values, config, seed=0)
+        found[name] = asdict(find_strata(cloud, ids, ids, config, seed=0))
     for outcome in found.values():
         del outcome["participant_ids"]
     plain: dict[str, Any] = json.loads(json.dumps(found))

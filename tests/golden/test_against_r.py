@@ -9,8 +9,9 @@ our similarities are float32 and R adds noise of the size of rounding to its own
 
 Differences there are. `clusterboot` counts a draw that has nobody of a stratum as Jaccard 0, and
 isthmus leaves it out of that stratum's mean; none of these draws is such. `clusterboot` draws
-subjects, isthmus draws families. R's apcluster keeps an unsettled result and warns; isthmus types
-it.
+subjects, isthmus draws families, and lowers a draw's preference by a rule of its own, so the
+draws' preferences here are those that R was given. R's apcluster keeps an unsettled result
+and warns; isthmus types it.
 """
 
 import json
@@ -22,6 +23,7 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from isthmus.config.stratification import StratificationConfig
+from isthmus.stratification.affinity import propagate
 from isthmus.stratification.association import associate
 from isthmus.stratification.categories import associate_category
 from isthmus.stratification.cloud import Cloud, make_cloud
@@ -151,14 +153,22 @@ def test_silhouette_and_adjusted_rand_index(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("method", ["boot", "subset"])
-def test_reclustering_rs_draws_gives_rs_strata(cloud: Cloud, method: str) -> None:
-    """The preference falls with the number of subjects drawn, here and in what R was told."""
-    config = settings(preference=PREFERENCE)
+def test_propagating_among_the_subjects_of_rs_draws_gives_rs_strata(
+    cloud: Cloud, method: str
+) -> None:
+    """R was told to lower the preference with the share drawn; isthmus has a rule of its own."""
     for row in R["resampling"][method]["value"]["draws"]:
         drawn = letters(row)
         rows = np.flatnonzero(drawn >= 0)
-        found = recluster(cloud, rows, PREFERENCE, config, seed=0)
-        assert isinstance(found, Clustering)
+        found = propagate(
+            cloud.similarity_LL,
+            rows,
+            PREFERENCE * len(rows) / N,
+            damping=0.9,
+            max_iterations=1000,
+            convergence_iterations=30,
+        )
+        assert found.converged
         np.testing.assert_array_equal(renumbered(found.labels_M), renumbered(drawn[rows]))
 
 

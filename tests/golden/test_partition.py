@@ -35,8 +35,13 @@ def test_the_settings_are_those_of_the_file() -> None:
 @pytest.mark.parametrize("name", sorted(SCRIPT.SETTINGS))
 def test_outcome_is_reproduced(name: str) -> None:
     expected, found = GOLDEN["outcomes"][name], NOW[name]
-    for field in {"preference", "silhouette"} & set(expected):
-        assert found.pop(field) == pytest.approx(expected.pop(field), rel=1e-9)
+    for field in {"setting", "silhouette"} & set(expected):
+        assert found.pop(field) == pytest.approx(expected.pop(field), rel=1e-6)
+    for now, then in zip(found.pop("sweep"), expected.pop("sweep"), strict=True):
+        assert now == {
+            name: pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            for name, value in then.items()
+        }
     assert found == expected
 
 

@@ -110,7 +110,9 @@ def rejection_rates(records: Records) -> Figure:
     for row, found in enumerate(counts):
         n, alpha, count = found["n"], found["alpha"], found["count"]
         low, high = binom.interval(1 - FALSE_ALARM, n, alpha)
-        axis.plot([low / n, high / n], [row, row], color=GREY, alpha=0.5, linewidth=7)
+        axis.plot(
+            [low / n, high / n], [row, row], color="#c8c8c8", linewidth=7, solid_capstyle="butt"
+        )
         axis.plot(alpha, row, "|", color="black", markersize=9)
         inside = low <= count <= high
         share = count / n
@@ -141,7 +143,7 @@ def _legend(axis: Axes) -> None:
     """Say what the two markers mean."""
     axis.plot([], [], "o", color=BLUE, label="inside")
     axis.plot([], [], "D", color=ORANGE, label="outside: a test misused, or a planted effect")
-    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=2, frameon=False)
+    axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
 
 def _sentence(title: str) -> str:
@@ -206,7 +208,7 @@ def _curve(axis: Axes, record: Mapping[str, Any], label: str, colour: str, mark:
     )
     axis.axhline(record["alpha"], color=GREY, linewidth=0.8)
     axis.set_ylim(-0.03, 1.05)
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper left")
 
 
 def stability(records: Records) -> Figure:
@@ -265,8 +267,8 @@ def replication(records: Records) -> Figure:
     axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
     axis.axhline(planted[0]["floor"], color=GREY, linestyle="--", linewidth=0.8)
     axis.set(
-        xlim=(-0.02, 1.02),
-        ylim=(-0.02, 1.02),
+        xlim=(0.0, 0.6),
+        ylim=(-0.03, 1.03),
         xlabel="95th percentile of the rate under permuted phenotypes",
         ylabel="replication rate over draws",
     )

@@ -83,7 +83,7 @@ def show(
         shown.add(label)
         low, high = acceptance(n_simulations, alpha)
         share = f"{count / n_simulations:.1%}"
-        title = f"{request.node.name} {label}".strip()
+        title = f"{request.node.name}: {label}" if label else request.node.name
         print(f"\n{title}: {count} of {n_simulations} ({share}); {low} to {high}")
         name = "".join(c if c.isalnum() else "_" for c in f"count_{request.path.stem}_{title}")
         record(name, title=title, count=int(count), n=n_simulations, alpha=alpha)

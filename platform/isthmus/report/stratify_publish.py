@@ -18,7 +18,7 @@ from isthmus.report.strata_files import write_across_files, write_strata_files
 from isthmus.trial.embedded import STRATIFY_TAG
 from isthmus.trial.restratify import SETTINGS_FILE, Restratified
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
-from isthmus.trial.tables import STRATA_TABLES
+from isthmus.trial.tables import write_strata_tables
 
 PUBLISHED_FILE, DRAWN_FILE = "published", "drawn.json"
 
@@ -59,9 +59,9 @@ def draw_restratified(done: Restratified) -> Drawn:
     encoders = {}
     for name, report in done.reports.items():
         folder = done.directory / name
-        records = [folder / file for file in (STRATA_FILE, *STRATA_TABLES)]
+        tables = write_strata_tables(report, folder)
         files = write_strata_files(report, folder, done.leaky)
-        encoders[name] = (*(file for file in records if file.exists()), *files)
+        encoders[name] = (folder / STRATA_FILE, *tables, *files)
     across = write_across_files(done.across, done.directory, done.leaky)
     drawn = Drawn(encoders, (done.directory / ACROSS_FILE, *across))
     _write_drawn(drawn, done)

@@ -72,7 +72,8 @@ def complete(
 def _read(path: Path) -> Results | None:
     """Read a finished piece; a file that cannot be read is made again."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: of a file cut short, the library would leave its own open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, BadZipFile, EOFError):
         return None

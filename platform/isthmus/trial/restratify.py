@@ -4,7 +4,7 @@ What it computes is identified by a key: the embeddings, the settings and the pa
 of one key fill one folder, and a folder takes those of one key alone:
 
     settings.yaml  key.json  across_encoders.json
-    <encoder>/     strata.json and tables
+    <encoder>/     strata.json
 """
 
 import json
@@ -26,7 +26,6 @@ from isthmus.stratification.record import RobustnessReport
 from isthmus.stratification.targets import indicators
 from isthmus.trial.embedded import Embedded
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE, strata_job
-from isthmus.trial.tables import write_strata_tables
 
 KEY_FILE = "key.json"
 SETTINGS_FILE = "settings.yaml"
@@ -184,13 +183,11 @@ def run_prepared(
     )
     reports = {}
     for name, table in embedded.tables.items():
-        folder = directory / name
 
         def count(done: int, total: int, name: str = name) -> None:
             tell(embedded.label, name, done, total)
 
-        reports[name] = job.report(table, folder / STRATA_FILE, count)
-        write_strata_tables(reports[name], folder)
+        reports[name] = job.report(table, directory / name / STRATA_FILE, count)
     across = job.across(list(embedded.tables.values()), directory / ACROSS_FILE)
     return Restratified(embedded.label, prepared.key, directory, reports, across, embedded.leaky)
 

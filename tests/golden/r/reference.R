@@ -1,6 +1,6 @@
 # What R says about subjects.tsv. Regenerate: Rscript tests/golden/r/reference.R
 # Needs r-base-core r-cran-psych r-cran-gparotation r-cran-apcluster r-cran-fpc r-cran-cluster
-# r-cran-jsonlite (Debian's names). Each result stands in reference.json beside the call that gave it.
+# r-cran-jsonlite (Debian's names). Each result stands in reference.json beside its call.
 
 suppressPackageStartupMessages({
   library(psych)
@@ -87,7 +87,10 @@ rownames(points) <- subjects$participant_id
 distances <- dist(points)
 similarity <- negDistMat(points, r = 2)
 clusters <- function(found) {
-  list(labels = unname(found@idx) - 1, exemplars = unname(found@exemplars) - 1, preference = found@p)
+  list(
+    labels = unname(found@idx) - 1, exemplars = unname(found@exemplars) - 1,
+    preference = found@p
+  )
 }
 # apcluster() adds noise of the size of rounding to the similarities (nonoise = FALSE).
 strata <- list(
@@ -107,7 +110,7 @@ agreement <- list(
 # --- Stability ---------------------------------------------------------------------------------
 # What clusterboot() hands to its clusterer names the subjects, so each draw can be written down: a
 # letter for the stratum of each subject of the table, a point where it was not drawn.
-# The preference falls with the number of subjects, as isthmus has it.
+# The preference falls with the number of subjects, or draws would have fewer strata than the whole.
 drawn <- character()
 PREFERENCE <- -60
 recorded <- function(distances) {
@@ -143,7 +146,8 @@ packages <- c("psych", "apcluster", "fpc", "cluster", "jsonlite")
 versions <- lapply(packages, function(name) jsonlite::unbox(as.character(packageVersion(name))))
 result <- list(
   versions = c(list(R = jsonlite::unbox(R.version.string)), setNames(versions, packages)),
-  components = components, harman = harman, kruskal = kruskal, kruskal_given_confounds = given_confounds,
+  components = components, harman = harman,
+  kruskal = kruskal, kruskal_given_confounds = given_confounds,
   category = category, correction = correction, strata = strata, agreement = agreement,
   resampling = resampling
 )

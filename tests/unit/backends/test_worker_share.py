@@ -3,7 +3,13 @@
 import pytest
 
 from isthmus.backends import worker_share
-from isthmus.backends.worker_share import WorkerShare, check_workers, share_out
+from isthmus.backends.worker_share import (
+    WorkerShare,
+    check_task_workers,
+    check_workers,
+    require_cores,
+    share_out,
+)
 from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ResourceError
 
@@ -57,3 +63,19 @@ def test_more_workers_than_cores_are_refused_before_anything_starts(monkeypatch)
     with pytest.raises(ResourceError, match=r"3 workers of 1 core each.* 2 cores"):
         check_workers(execution(workers=3))
     check_workers(execution(workers=3, address="head:6379"))
+
+
+def test_each_process_of_the_robustness_job_needs_a_core(monkeypatch):
+    require_cores(3, [{"CPU": 2.5}, {"CPU": 1.0, "GPU": 1.0}])
+    with pytest.raises(ResourceError, match=r"stratification_workers is 4 .* 3 cores.*to 3 or"):
+        require_cores(4, [{"CPU": 2.5}, {"CPU": 1.0}])
+    with pytest.raises(ResourceError, match="0 cores"):
+        require_cores(1, [])
+    monkeypatch.setattr(worker_share, "usable_cores", lambda: 2)
+    for check in (check_workers, check_task_workers):
+        check(execution(stratification_workers=2))
+        check(execution(stratification_workers=3, address="head:6379"))
+        with pytest.raises(ResourceError, match="stratification_workers is 3"):
+            check(execution(stratification_workers=3))
+    # who only stratifies needs no room for training
+    check_task_workers(execution(workers=3))

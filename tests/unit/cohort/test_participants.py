@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isthmus.cohort.participants import Participants, load_participants
+from isthmus.cohort.participants import Participants, load_participants, load_people
+from isthmus.config.people import PeopleConfig
 from isthmus.core.errors import CohortError, ConfigError
 
 
@@ -260,3 +261,20 @@ def test_unknown_and_repeated_participants_are_refused(experiment_of):
         participants.select(["sub-01", "sub-01"])
     with pytest.raises(CohortError, match=r"no column 'agge'.*mean 'age'"):
         participants.numeric(["agge"], ["sub-01"])
+
+
+def test_categorical_phenotypes_must_be_there_and_enter_the_digest(experiment_of):
+    plain = load_participants(experiment_of())
+    declared = load_participants(experiment_of(categorical_phenotypes=["sex"]))
+    assert declared.declared == ("sex",)
+    assert declared.digest != plain.digest
+    with pytest.raises(CohortError, match=r"'sexx', which cohort\.categorical_phenotypes names"):
+        load_participants(experiment_of(categorical_phenotypes=["sexx"]))
+
+
+def test_a_table_without_a_cohort_around_it_is_read_alike(experiment_of, cohort_folder):
+    of = {"phenotypes": ["score"], "confounds": ["sex"], "group_by": "family_id"}
+    whole = load_participants(experiment_of(**of))
+    alone = load_people(cohort_folder / "participants.tsv", PeopleConfig(**of))
+    assert alone.digest == whole.digest
+    assert alone.families.tolist() == whole.families.tolist()

@@ -144,6 +144,17 @@ def test_giving_up_leaves_no_labels(preference: float, rounds: int) -> None:
     assert found.exemplars_K.size == 0
 
 
+def test_exact_symmetry_is_broken() -> None:
+    angles = np.arange(8) * np.pi / 4
+    ring = similarity(np.column_stack([np.cos(angles), np.sin(angles)]))
+    found = propagate(ring, np.arange(8), -1.0, damping=0.9, **ROUNDS)
+    assert found.converged
+    assert len(found.exemplars_K) == 2
+    # Left as they are, all would be exemplars or none, round after round.
+    np.fill_diagonal(ring, -1.0)
+    assert not settle(ring, 0.9, **ROUNDS).converged
+
+
 def test_identical_twins_share_a_stratum_the_same_way_every_time() -> None:
     rng = np.random.default_rng(3)
     points = np.repeat(cloud_of(rng, 60, 4, 4.0), 2, axis=0)  # everybody is there twice

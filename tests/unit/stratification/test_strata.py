@@ -97,12 +97,13 @@ def test_strata_are_numbered_by_size_then_by_exemplar() -> None:
     assert isinstance(found, Partition)
     assert found.sizes == (20, 10, 5)
     assert [found.labels.count(k) for k in range(3)] == [20, 10, 5]
-    equal = strata(
-        20.0 * np.eye(3)[np.repeat([2, 0, 1], 10)] + rng.standard_normal((30, 3)), settings()
-    )
-    assert isinstance(equal, Partition)
-    assert equal.sizes == (10, 10, 10)
-    assert list(equal.exemplar_ids) == sorted(equal.exemplar_ids)
+    apart = 20.0 * np.eye(3)[np.repeat([2, 0, 1], 10)] + rng.standard_normal((30, 3))
+    for seed in range(4):
+        config = StratificationConfig(clusterer="kmeans", n_strata=3)
+        equal = strata(apart, config, seed)
+        assert isinstance(equal, Partition)
+        assert equal.sizes == (10, 10, 10)
+        assert list(equal.exemplar_ids) == sorted(equal.exemplar_ids)
 
 
 def test_dropped_columns_are_counted(table: EmbeddingTable) -> None:

@@ -77,7 +77,7 @@ def done(files, tmp_path_factory):
     return ready, run_prepared(ready, tmp_path_factory.mktemp("done"), InProcessRunner(), silent)
 
 
-def test_planted_strata_come_out_robust_and_every_table_is_written(done):
+def test_planted_strata_come_out_robust_and_the_pieces_are_cleared_away(done):
     _, found = done
     report = found.reports["vae"]
     verdicts = {a.target: a.verdict for a in report.family("phenotype").associations}
@@ -86,12 +86,6 @@ def test_planted_strata_come_out_robust_and_every_table_is_written(done):
     assert report.n_held_out == 0
     folder = found.directory / "vae"
     assert RobustnessReport.from_json((folder / "strata.json").read_text()) == report
-    tests = pd.read_csv(folder / "associations.tsv", sep="\t").set_index("target")
-    assert tests.loc["verbal", "rate"] == report.replication("phenotype", "verbal").rate
-    assert tests.loc["verbal", "tested_n_permutations"] == 199
-    assert len(pd.read_csv(folder / "strata_stability.tsv", sep="\t")) == 3
-    phenotypes = pd.read_csv(folder / "phenotypes.tsv", sep="\t").set_index("phenotype")
-    assert phenotypes.loc["grip", "n_imputed"] == 1
     assert not (folder / "strata").exists()
 
 

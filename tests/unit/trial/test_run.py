@@ -16,10 +16,20 @@ from isthmus.core.errors import (
     TrainingDiverged,
 )
 from isthmus.core.ports import EpochEvent
+from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.embedding_table import load_parquet
+from isthmus.stratification.record import RobustnessReport
 from isthmus.training.controls import CONTROLS
 from isthmus.training.launch import InProcessLauncher
-from isthmus.trial.events import FoldFailed, FoldFinished, FoldStarted, TrialFinished, TrialStarted
+from isthmus.trial.events import (
+    EncodersComparing,
+    FoldFailed,
+    FoldFinished,
+    FoldStarted,
+    StrataProgress,
+    TrialFinished,
+    TrialStarted,
+)
 from isthmus.trial.records import FoldResult, TrialResult
 from isthmus.trial.run import load_trial, prepare_trial, run_trial
 
@@ -82,6 +92,39 @@ def test_events_tell_the_course_in_order(ran):
     assert epochs == [1, 2, 1, 2]
 
 
+def test_the_robustness_job_tells_how_far_it_is_with_each_encoder(ran):
+    told = [event for event in ran.events if isinstance(event, StrataProgress)]
+    for number in (0, 1):
+        for encoder in ("trained", "untrained"):
+            own = [e for e in told if (e.number, e.encoder) == (number, encoder)]
+            # nothing is told of an encoder whose strata cannot be resampled
+            assert [event.done for event in own] == list(range(len(own)))
+            assert not own or own[-1].done == own[-1].total
+    assert sum(isinstance(event, EncodersComparing) for event in ran.events) == 1
+
+
+def test_strata_are_written_with_their_robustness_and_pieces_are_cleared_away(ran):
+    for fold in ran.result.folds:
+        folder = ran.directory / f"fold-{fold.number}"
+        assert RobustnessReport.from_json((folder / "strata.json").read_text()) == fold.strata
+        assert fold.strata.robustness is not None
+        assert fold.metrics["strata_stability_ari"] == fold.strata.robustness.stability.ari_mean
+        assert fold.strata.table_digest == load_parquet(folder / "embeddings.parquet").digest
+        assert not (folder / "strata").exists()
+        assert not (folder / "random_encoder_strata").exists()
+
+
+def test_the_encoders_of_all_folds_are_compared(ran):
+    across = ran.result.across
+    encoders = {fold.encoder_id for fold in ran.result.folds}
+    assert {found.encoder_id for found in across.specifications} == encoders
+    (pair,) = across.agreements
+    assert {pair.encoder_a, pair.encoder_b} == encoders
+    assert pair.n_shared == ran.result.facts["n_subjects"]
+    written = (ran.directory / "across_encoders.json").read_text()
+    assert AcrossEncoders.from_json(written) == across
+
+
 def test_the_result_comes_back_from_its_file(ran):
     assert load_trial(ran.directory) == ran.result
     fold = ran.result.folds[0]
@@ -95,10 +138,17 @@ def test_the_summary_is_the_mean_over_folds(ran):
     assert estimate.standard_error == pytest.approx(np.std(values, ddof=1) / np.sqrt(2))
 
 
+class RefusingPieces:
+    """A runner that must not be asked."""
+
+    def run(self, function, shared, pieces, on_done):
+        raise AssertionError(f"{len(pieces)} pieces were computed again")
+
+
 def test_finished_folds_are_not_repeated(ran, caplog):
     caplog.set_level("INFO", logger="isthmus")
     events = []
-    again = run_trial(ran.experiment, Refusing(), events.append)
+    again = run_trial(ran.experiment, Refusing(), events.append, RefusingPieces())
     assert again == ran.result
     assert all(event.reused for event in events if isinstance(event, FoldFinished))
     assert "fold 0 is finished already" in caplog.text
@@ -137,6 +187,7 @@ def test_a_diverged_fold_fails_the_trial_by_type_and_is_not_averaged_away(ingest
     assert result.summary == {}
     assert [failure.kind for failure in result.failures] == ["TrainingDiverged"]
     assert len(result.folds) == 1
+    assert result.across is None
     assert any(isinstance(event, FoldFailed) for event in events)
     assert TrialResult.from_json(result.to_json()) == result
 
@@ -183,6 +234,9 @@ def test_zero_phenotypes_are_an_outcome_not_an_error(ingested, tmp_path):
     report = result.folds[0].strata
     assert report.factors.kind == "no_factors"
     assert "phenotypes" in report.factors.reason
+    assert report.robustness is not None
+    assert report.robustness.replications == ()
+    assert report.score is None
 
 
 @pytest.mark.parametrize(
@@ -215,6 +269,23 @@ def test_one_modality_is_a_trial_too(ingested, tmp_path):
     assert metrics["validation_mse"] == metrics["validation_mse/T1w"]
     assert metrics["pca_mse"] == metrics["pca_mse/T1w"]
     assert not any(name.endswith("/FA") for name in metrics)
+
+
+def test_categories_are_related_to_the_strata_too(ingested, tmp_path):
+    settings = ["cohort.categorical_phenotypes=[sex]", "cohort.confounds=[age]"]
+    experiment = load_experiment(
+        ingested, [*settings, "training.epochs=1", f"execution.output={tmp_path}"]
+    )
+    result = run_trial(experiment, InProcessLauncher(), lambda event: None)
+    for fold in result.folds:
+        assert [found.target for found in fold.strata.family("category").associations] == ["sex"]
+
+
+@pytest.mark.parametrize("column", ["family_id", "age"])
+def test_a_category_with_a_value_for_everybody_is_refused_before_training(ingested, column):
+    experiment = load_experiment(ingested, [f"cohort.categorical_phenotypes=[{column}]"])
+    with pytest.raises(CohortError, match=f"column '{column}' must have few values"):
+        prepare_trial(experiment)
 
 
 def test_a_probe_of_names_is_refused_before_training(ingested):
