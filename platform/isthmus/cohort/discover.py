@@ -23,6 +23,9 @@ _HEAD_SIZE = re.compile(r"(icv|etiv|tiv)(_.*)?$", re.IGNORECASE)
 _VOLUME = re.compile(r".*_(ml|mm3|cm3|voxels)$", re.IGNORECASE)
 _LABEL_COLUMN = re.compile(r"has_.*|.*_id|id|index|run|session", re.IGNORECASE)
 _MANY_MISSING = 0.1
+# Of a category to be proposed: its values, and how many must have each of the two commonest.
+_MOST_CATEGORIES = 12
+_FEWEST_OF_A_CATEGORY = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Discovery:
         Columns of family, of what a participant is to it, and of site.
     phenotypes : tuple of str
         Numeric columns that may be phenotypes: candidates, to be judged by who knows them.
+    categorical_phenotypes : tuple of str
+        Text columns of a few values, likewise.
     confounds : tuple of str
         Age, sex and head size.
     n_participants : int
@@ -64,6 +69,7 @@ class Discovery:
     kinship: str | None
     site: str | None
     phenotypes: tuple[str, ...]
+    categorical_phenotypes: tuple[str, ...]
     confounds: tuple[str, ...]
     n_participants: int
     n_complete: int
@@ -88,6 +94,7 @@ class Discovery:
             "mask": self.mask,
             "modalities": list(self.modalities),
             "phenotypes": list(self.phenotypes),
+            "categorical_phenotypes": list(self.categorical_phenotypes),
             "confounds": list(self.confounds),
             "group_by": self.group_by,
             "kinship": self.kinship,
@@ -147,7 +154,7 @@ def discover(folder: Path) -> Discovery:
     if site is not None and table[site].nunique() < 2:
         site = None
     confounds, notes = _confounds(table)
-    phenotypes, more = _phenotypes(table, {*confounds, group_by, kinship, site})
+    phenotypes, categories, more = _phenotypes(table, {*confounds, group_by, kinship, site})
     complete = frozenset.intersection(*layout.modalities.values())
     return Discovery(
         folder,
@@ -159,6 +166,7 @@ def discover(folder: Path) -> Discovery:
         kinship,
         site,
         phenotypes,
+        categories,
         confounds,
         len(table),
         len(complete),
@@ -212,9 +220,12 @@ def _confounds(table: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
     return tuple(kept), notes
 
 
-def _phenotypes(table: pd.DataFrame, taken: set[str | None]) -> tuple[tuple[str, ...], list[str]]:
-    """Propose numeric columns that vary, are measured apart from the images, and mostly there."""
+def _phenotypes(
+    table: pd.DataFrame, taken: set[str | None]
+) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Propose numbers and categories that vary and are measured apart from the images."""
     kept: list[str] = []
+    categories: list[str] = []
     left: dict[str, list[str]] = {}
     for name in map(str, table.columns):
         values = table[name]
@@ -224,12 +235,12 @@ def _phenotypes(table: pd.DataFrame, taken: set[str | None]) -> tuple[tuple[str,
             left.setdefault("derived from the images: checks, not phenotypes", []).append(name)
         elif _LABEL_COLUMN.fullmatch(name):
             left.setdefault("labels, not measurements", []).append(name)
-        elif not pd.api.types.is_numeric_dtype(values):
-            left.setdefault("text", []).append(name)
         elif values.nunique() < 2:
             left.setdefault("without variation", []).append(name)
+        elif not pd.api.types.is_numeric_dtype(values) and not _is_category(values):
+            left.setdefault("text of many values, or of rare ones", []).append(name)
         else:
-            kept.append(name)
+            (kept if pd.api.types.is_numeric_dtype(values) else categories).append(name)
             share = float(values.isna().mean())
             if share > _MANY_MISSING:
                 left.setdefault(
@@ -237,5 +248,13 @@ def _phenotypes(table: pd.DataFrame, taken: set[str | None]) -> tuple[tuple[str,
                 ).append(name)
     notes = [f"Columns {', '.join(names)}: {why}." for why, names in left.items()]
     if not kept:
-        notes.append("No numeric column looks like a phenotype: strata cannot be tested.")
-    return tuple(kept), notes
+        untested = "no factors can be made" if categories else "strata cannot be tested"
+        notes.append(f"No numeric column looks like a phenotype: {untested}.")
+    return tuple(kept), tuple(categories), notes
+
+
+def _is_category(values: "pd.Series[Any]") -> bool:
+    """Tell categories from names and remarks: few values, two of which are no rarities."""
+    counts = values.value_counts()
+    common = len(counts) >= 2 and int(counts.iloc[1]) >= _FEWEST_OF_A_CATEGORY
+    return common and len(counts) <= min(_MOST_CATEGORIES, int(counts.sum()) // 2)

@@ -14,7 +14,7 @@ from isthmus.report.strata_palette import (
     ORANGE,
     PALE,
     TRUST_MARKS,
-    VERMILLION,
+    VERMILION,
     stratum_mark,
 )
 from isthmus.report.strata_views import (
@@ -223,7 +223,7 @@ def _taken(view: Sequence[Candidate]) -> Chart:
         x=[candidate.n_strata for candidate in taken],
         y=[candidate.silhouette for candidate in taken],
         mode="markers",
-        marker={"symbol": "circle-open", "size": 20, "color": VERMILLION, "line_width": 3},
+        marker={"symbol": "circle-open", "size": 20, "color": VERMILION, "line_width": 3},
         hoverinfo="skip",
         name="taken",
     )

@@ -13,7 +13,7 @@ from isthmus.report.strata_palette import (
     ORANGE,
     PALE,
     TRUST_MARKS,
-    VERMILLION,
+    VERMILION,
     stratum_mark,
 )
 from isthmus.report.strata_views import (
@@ -134,7 +134,7 @@ def sweep_figure(report: RobustnessReport, leaky: bool = False) -> Figure:
                 candidate.silhouette,
                 s=150,
                 facecolors="none",
-                edgecolors=VERMILLION,
+                edgecolors=VERMILION,
                 linewidths=1.8,
                 label=f"taken: {candidate.n_strata} strata",
             )
@@ -227,7 +227,7 @@ def finished(figure: Figure, leaky: bool) -> Figure:
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     if leaky:
-        figure.suptitle(LEAKY, color=VERMILLION, fontsize=9)
+        figure.suptitle(LEAKY, color=VERMILION, fontsize=9)
     return figure
 
 

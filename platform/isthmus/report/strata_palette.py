@@ -9,9 +9,9 @@ from isthmus.stratification.robustness import Trust
 from isthmus.stratification.tested import Verdict
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-VERMILLION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
+VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 GREY, PALE, INK = "#767676", "#C8C8C8", "#222222"
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, "#5D4A8A")
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, "#5D4A8A")
 
 
 class Shape(NamedTuple):
@@ -34,7 +34,7 @@ VERDICT_MARKS: dict[Verdict, tuple[str, Shape]] = {
 TRUST_MARKS: dict[Trust, tuple[str, Shape]] = {
     "stable": (GREEN, CIRCLE),
     "doubtful": (ORANGE, DIAMOND),
-    "not_to_be_trusted": (VERMILLION, SQUARE),
+    "not_to_be_trusted": (VERMILION, SQUARE),
 }
 
 

@@ -13,7 +13,7 @@ from isthmus.report.strata_palette import (
     INK,
     PALE,
     VERDICT_MARKS,
-    VERMILLION,
+    VERMILION,
     stratum_mark,
 )
 from isthmus.report.strata_views import (
@@ -228,7 +228,7 @@ def _draw_profile(axis: Axes, panel: ProfilePanel, n_strata: int) -> None:
         axis.vlines(x, low, high, colors=colours, linewidth=1.1)
         axis.scatter(x, y, s=15, c=colours, marker=shape.matplotlib, linewidths=0, zorder=3)
     if not panel.profiles:
-        axis.text(0.5, 0.5, "unknown", transform=axis.transAxes, ha="center", color=VERMILLION)
+        axis.text(0.5, 0.5, "unknown", transform=axis.transAxes, ha="center", color=VERMILION)
     axis.set_title(shortened(panel.target, 30 if n_strata <= 20 else 60), fontsize=8)
     step = max(1, math.ceil(n_strata / 20))
     axis.set_xticks(range(0, n_strata, step))

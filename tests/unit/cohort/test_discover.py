@@ -108,6 +108,25 @@ def test_columns_are_told_apart(tmp_path):
     assert found.settings()["stratify_by"] == ["site", "sex"]
 
 
+def test_text_of_a_few_common_values_is_proposed_as_categories(tmp_path):
+    subjects = [f"sub-{i:02d}" for i in range(1, 25)]
+    rows = [
+        f"{s}\t{'LR'[i % 3 == 0]}\t{'RR' if i < 20 else 'n/a'}\t{'x' if i < 22 else s}\tword{i}"
+        f"\t{['a', 'b', 'c'][i % 3]}\t{i}"
+        for i, s in enumerate(subjects)
+    ]
+    table = "\n".join(["participant_id\thand\tone\trare\tremark\tdiagnosis\tiq", *rows])
+    folder = cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table, subjects=subjects)
+    found = discover(folder)
+    assert found.categorical_phenotypes == ("hand", "diagnosis")
+    assert found.settings()["categorical_phenotypes"] == ["hand", "diagnosis"]
+    assert found.phenotypes == ("iq",)
+    text = "\n".join(found.warnings)
+    assert "rare, remark: text of many values, or of rare ones" in text
+    assert "one: without variation" in text
+    assert loads(found, tmp_path)[0].declared == ("diagnosis", "hand", "iq")
+
+
 @pytest.mark.parametrize("name", ["kinship", "Zygosity", "relation"])
 def test_kinship_is_proposed_beside_a_family(tmp_path, name):
     rows = [f"{s}\t{i // 2}\t{i % 2}" for i, s in enumerate(SUBJECTS)]
