@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench golden docs clean
+.PHONY: help setup demo test check bench calibration golden docs clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -15,7 +15,7 @@ SLOW_TESTS := $(wildcard tests/integration tests/browser)
 
 help:  ## List these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
-	  | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	  | while IFS=$$'\t' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## Make .venv and install isthmus with its pinned dependencies
 
@@ -39,7 +39,7 @@ demo: $(READY)  ## Run everything on a made-up cohort, in minutes; results in de
 	@$(BIN)/isthmus demo --output demo
 
 test: $(READY)  ## Run all tests: the quick ones on two processes, then those that start Ray
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(QUICK_TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(QUICK_TESTS)
 	@$(if $(SLOW_TESTS),$(BIN)/python -m pytest -q $(SLOW_TESTS))
 
 check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
@@ -53,6 +53,11 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 bench: $(READY)  ## Measure a training step and the robustness job, in their quick forms
 	@$(BIN)/python benchmarks/training_step.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py
+
+calibration: $(READY)  ## Run the simulations of tests/statistical and draw the figures of docs/statistics.md
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  ISTHMUS_CALIBRATION=$$folder OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --timeout 0 tests/statistical; \
+	  $(BIN)/python tests/statistical/calibration_figures.py "$$folder" docs/images
 
 golden: $(READY)  ## Rewrite the golden files; look at the difference before committing it
 	@ISTHMUS_WRITE_GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/golden

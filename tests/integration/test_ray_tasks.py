@@ -86,7 +86,8 @@ def test_a_refusal_arrives_under_its_own_class_and_ends_the_rest(runner, tmp_pat
         results_of(runner, task_pieces.refuse, str(tmp_path), range(100))
     assert time.monotonic() - started < 20
     time.sleep(2.5)
-    assert len(list(tmp_path.iterdir())) <= 1
+    # what was at work then may have come to its end
+    assert len(list(tmp_path.iterdir())) <= 2
     assert capfd.readouterr() == ("", "")
 
 

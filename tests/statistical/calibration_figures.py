@@ -272,7 +272,7 @@ def replication(records: Records) -> Figure:
         xlabel="95th percentile of the rate under permuted phenotypes",
         ylabel="replication rate over draws",
     )
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper right")
     return figure
 
 

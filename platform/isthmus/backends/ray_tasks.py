@@ -97,8 +97,8 @@ class RayTaskRunner:
         pieces : sequence
             What is to be done.
         on_done : callable
-            Hears, in the calling thread, of each piece and its result. If it raises, what runs is
-            stopped.
+            Hears, in the calling thread, of each piece and its result. If it raises, nothing more
+            is begun.
 
         Raises
         ------
@@ -127,19 +127,17 @@ def _run(
     """Keep the workers busy until all pieces are done."""
     task = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=False)(_work)
     place = ray.put(shared)
+    # After an error what runs is left to end by itself, or with the session: Ray 2.60 aborts this
+    # process where it is told to cancel a task that is just coming back.
     waiting, running = iter(pieces), {}
-    try:
-        for piece in _next(waiting, workers):
-            running[task.remote(function, [place], piece)] = piece
-        for done in _finished(running):
-            piece = running.pop(done)
-            result = _result(done)
-            for following in _next(waiting, 1):
-                running[task.remote(function, [place], following)] = following
-            on_done(piece, result)
-    finally:
-        for left in running:
-            ray.cancel(left, force=True)
+    for piece in _next(waiting, workers):
+        running[task.remote(function, [place], piece)] = piece
+    for done in _finished(running):
+        piece = running.pop(done)
+        result = _result(done)
+        for following in _next(waiting, 1):
+            running[task.remote(function, [place], following)] = following
+        on_done(piece, result)
 
 
 def _next(waiting: Iterator[PieceT], n: int) -> Iterator[PieceT]:
@@ -187,7 +185,6 @@ def _require_room(workers: int) -> None:
     try:
         ray.get(probe, timeout=_ROOM_SECONDS)
     except GetTimeoutError:
-        ray.cancel(probe, force=True)
         raise ResourceError(
             f"The {workers} workers of the robustness job need a free core each, but the cluster "
             f"had not one for {_ROOM_SECONDS:.0f} s. Wait for what runs there, or set "

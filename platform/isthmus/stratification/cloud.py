@@ -22,7 +22,7 @@ from isthmus.stratification.checks import (
 )
 
 FloatArray = npt.NDArray[np.float64]
-SimilarityArray = npt.NDArray[np.float32]
+SimilarityArray = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.intp]
 
 # Encoders compute in float32: a spread below its rounding is no variance but noise, and
@@ -31,6 +31,9 @@ _SPREAD_TOLERANCE = 1e-6
 # Of the largest eigenvalue: what is below is the rounding of a direction that is not there.
 _RANK_TOLERANCE = 1e-12
 _BLOCK_ROWS = 1024
+# Rows up to which similarities stay float64. Beyond, half the memory and half the time of affinity
+# propagation are worth a partition in some hundreds that comes out otherwise.
+MOST_EXACT = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Cloud:
 
     @cached_property
     def similarity_LL(self) -> SimilarityArray:  # noqa: N802
-        """Similarities among the landmarks, float32 (l, l); see `similarity`."""
+        """Similarities among the landmarks, (l, l); see `similarity`."""
         rows = slice(None) if self.landmarks is None else self.landmarks
         similarity_LL = similarity(self.points_ND[rows])
         similarity_LL.setflags(write=False)
@@ -208,23 +211,27 @@ def similarity(points_MD: FloatArray) -> SimilarityArray:
 
     Returns
     -------
-    ndarray of float32, shape (m, m)
+    ndarray of float64, or of float32 with more than 4,096 rows, shape (m, m)
         Exactly symmetric, zero on the diagonal, never positive.
 
     Notes
     -----
-    Computed in float64 in blocks of 1,024 rows and rounded once: m^2 r multiplications, and 4 m^2
-    bytes beside a few blocks.
+    Computed in float64 in blocks of 1,024 rows and rounded at most once: m^2 r multiplications, and
+    8 m^2 bytes (4 m^2 of float32) beside a few blocks.
 
     Examples
     --------
     >>> similarity(np.array([[0.0, 0.0], [3.0, 4.0]]))
     array([[  0., -25.],
-           [-25.,   0.]], dtype=float32)
+           [-25.,   0.]])
     """
     m = len(points_MD)
     squares_M = np.einsum("mr,mr->m", points_MD, points_MD)
-    similarity_MM = np.empty((m, m), dtype=np.float32)
+    similarity_MM: SimilarityArray
+    if m > MOST_EXACT:
+        similarity_MM = np.empty((m, m), dtype=np.float32)
+    else:
+        similarity_MM = np.empty((m, m), dtype=np.float64)
     starts = range(0, m, _BLOCK_ROWS)
     for a in starts:
         rows = slice(a, a + _BLOCK_ROWS)

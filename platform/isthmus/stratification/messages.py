@@ -19,8 +19,6 @@ IndexArray = npt.NDArray[np.intp]
 Matrix = npt.NDArray[np.floating[Any]]
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-# The similarities are float32: ties are broken by about their rounding.
-_JITTER = 2.0**-24
 _LANES = 64
 # Unsigned: the compiler then knows that no index counts from the end, and vectorises.
 _U0, _U1, _U2, _ULANES = (np.uint64(value) for value in (0, 1, 2, _LANES))
@@ -84,7 +82,9 @@ def _noise(i: Any, j: Any) -> float:
 
 
 @compiled
-def gather(similarity_NN: Matrix, rows_M: IndexArray, preference: float, work_MM: Matrix) -> None:
+def gather(
+    similarity_NN: Matrix, rows_M: IndexArray, preference: float, jitter: float, work_MM: Matrix
+) -> None:
     """Copy the rows' similarities with the preference on the diagonal, breaking ties.
 
     Parameters
@@ -95,6 +95,8 @@ def gather(similarity_NN: Matrix, rows_M: IndexArray, preference: float, work_MM
         Which rows and columns.
     preference : float
         What the diagonal gets.
+    jitter : float
+        Each similarity is multiplied by one plus up to this, hashed from the two rows.
     work_MM : ndarray, shape (m, m)
         Written to.
     """
@@ -103,7 +105,7 @@ def gather(similarity_NN: Matrix, rows_M: IndexArray, preference: float, work_MM
         for b in range(rows_M.size):
             j = np.uint64(rows_M[b])
             s = preference if i == j else np.float64(similarity_NN[i, j])
-            work_MM[a, b] = s + s * _JITTER * _noise(i, j)
+            work_MM[a, b] = s + s * jitter * _noise(i, j)
 
 
 @compiled

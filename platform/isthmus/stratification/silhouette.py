@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.core.seeds import generator
-from isthmus.stratification.cloud import Cloud, similarity
+from isthmus.stratification.cloud import Cloud, SimilarityArray, similarity
 
 IndexArray = npt.NDArray[np.intp]
 
@@ -24,12 +24,12 @@ class Distances:
     ----------
     rows_M : ndarray of int, shape (m,)
         Rising rows of the cloud.
-    distances_MM : ndarray of float32, shape (m, m)
-        Euclidean.
+    distances_MM : ndarray, shape (m, m)
+        Euclidean, in the precision of `similarity`.
     """
 
     rows_M: IndexArray
-    distances_MM: npt.NDArray[np.float32]
+    distances_MM: SimilarityArray
 
 
 def measure_distances(cloud: Cloud, seed: int) -> Distances:
@@ -88,7 +88,7 @@ def silhouette(distances: Distances, labels_N: IndexArray) -> float | None:
     if not 1 < n_strata < m:
         return None
     places = np.arange(m)
-    indicators_MK = np.zeros((m, n_strata), dtype=np.float32)
+    indicators_MK = np.zeros((m, n_strata), dtype=distances.distances_MM.dtype)
     indicators_MK[places, labels_M] = 1.0
     sums_MK = (distances.distances_MM @ indicators_MK).astype(np.float64)
     own_M = sums_MK[places, labels_M] / np.maximum(sizes_K[labels_M] - 1, 1)

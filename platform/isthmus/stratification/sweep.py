@@ -109,7 +109,7 @@ def preferences(similarity_LL: SimilarityArray) -> tuple[float, ...]:
 
     Parameters
     ----------
-    similarity_LL : ndarray of float32, shape (l, l)
+    similarity_LL : ndarray, shape (l, l)
         Similarities, not all equal.
 
     Returns
@@ -129,7 +129,7 @@ def summarise_pairs(similarity_LL: SimilarityArray, statistic: str) -> float:
 
     Parameters
     ----------
-    similarity_LL : ndarray of float32, shape (l, l)
+    similarity_LL : ndarray, shape (l, l)
         Symmetric; the diagonal does not count.
     statistic : {"median", "minimum"}
         Which.

@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,11 +65,14 @@ def test_it_is_the_library_s_algorithm_round_for_round() -> None:
     assert 10 < n_converged < 28  # both outcomes were compared
 
 
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
 @pytest.mark.parametrize(("d", "spread"), [(2, 0.0), (2, 3.0), (50, 0.0), (50, 1.0)])
-def test_draws_are_cut_as_the_library_cuts_their_embeddings(d: int, spread: float) -> None:
+def test_draws_are_cut_as_the_library_cuts_their_embeddings(
+    d: int, spread: float, precision: type[np.floating[Any]]
+) -> None:
     rng = np.random.default_rng(d)
     points = cloud_of(rng, 300, d, spread)
-    whole = similarity(points)
+    whole = similarity(points).astype(precision)
     for factor in (1.0, 8.0, 64.0):
         rows = np.sort(rng.choice(300, 190, replace=False))
         preference = float(np.median(whole)) * factor
@@ -144,9 +148,11 @@ def test_giving_up_leaves_no_labels(preference: float, rounds: int) -> None:
     assert found.exemplars_K.size == 0
 
 
-def test_exact_symmetry_is_broken() -> None:
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_exact_symmetry_is_broken(precision: type[np.floating[Any]]) -> None:
     angles = np.arange(8) * np.pi / 4
-    ring = similarity(np.column_stack([np.cos(angles), np.sin(angles)]))
+    ring = similarity(np.column_stack([np.cos(angles), np.sin(angles)])).astype(precision)
+    ring = np.round(ring, 3)
     found = propagate(ring, np.arange(8), -1.0, damping=0.9, **ROUNDS)
     assert found.converged
     assert len(found.exemplars_K) == 2
@@ -155,10 +161,13 @@ def test_exact_symmetry_is_broken() -> None:
     assert not settle(ring, 0.9, **ROUNDS).converged
 
 
-def test_identical_twins_share_a_stratum_the_same_way_every_time() -> None:
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_identical_twins_share_a_stratum_the_same_way_every_time(
+    precision: type[np.floating[Any]],
+) -> None:
     rng = np.random.default_rng(3)
     points = np.repeat(cloud_of(rng, 60, 4, 4.0), 2, axis=0)  # everybody is there twice
-    whole = similarity(points)
+    whole = similarity(points).astype(precision)
     preference = float(np.median(whole)) * 4
 
     def cluster(rows: np.ndarray) -> Propagation:

@@ -25,7 +25,7 @@ def test_distances_are_those_of_the_standardised_embedding(n: int, d: int) -> No
     assert cloud.points_ND.shape == (n, min(n - 1, d))
     assert (cloud.n, cloud.n_columns, cloud.n_dropped_columns) == (n, d, 0)
     expected = -cdist(*[standardise(values)[0]] * 2, "sqeuclidean")
-    np.testing.assert_allclose(cloud.similarity_LL, expected, rtol=2e-7, atol=1e-9 * d)
+    np.testing.assert_allclose(cloud.similarity_LL, expected, rtol=1e-9, atol=1e-9 * d)
     # Principal components: uncorrelated, the largest variance first.
     product = cloud.points_ND.T @ cloud.points_ND
     np.testing.assert_allclose(product, np.diag(np.diag(product)), atol=1e-9 * product.max())
@@ -81,12 +81,12 @@ def test_similarity_is_symmetric_and_never_positive(n: int) -> None:
     points = np.random.default_rng(n).standard_normal((n, 4)) + 100.0
     points[-1] = points[0]  # identical twins, in different blocks
     found = similarity(points)
-    assert found.dtype == np.float32
+    assert found.dtype == np.float64
     np.testing.assert_array_equal(found, found.T)
     assert not np.diag(found).any()
     assert not np.signbit(np.diag(found)).any()
     assert (found <= 0).all()
-    np.testing.assert_allclose(found, -cdist(points, points, "sqeuclidean"), 1e-6, 1e-9)
+    np.testing.assert_allclose(found, -cdist(points, points, "sqeuclidean"), 1e-9, 1e-9)
     assert found[0, -1] == pytest.approx(0.0, abs=1e-9)
 
 
@@ -95,6 +95,15 @@ def test_points_far_from_the_origin_are_not_pushed_apart_beyond_nothing() -> Non
     found = similarity(points)
     assert (found <= 0).all()  # copies, where rounding leaves either sign
     np.testing.assert_allclose(found, -cdist(points, points, "sqeuclidean"), 1e-6, 1e-5)
+
+
+def test_many_rows_are_rounded_once_to_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).standard_normal((300, 4))
+    exact = similarity(points)
+    monkeypatch.setattr("isthmus.stratification.cloud.MOST_EXACT", 299)
+    rounded = similarity(points)
+    assert rounded.dtype == np.float32
+    np.testing.assert_array_equal(rounded, exact.astype(np.float32))
 
 
 def test_similarity_holds_one_matrix_and_a_few_blocks() -> None:

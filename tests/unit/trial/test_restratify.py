@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from foreign_embeddings import DECLARED, QUICK, write_foreign
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from isthmus.config.stratify import load_settings
 from isthmus.core.errors import CohortError, ConfigError, IsthmusError, StratificationError
@@ -117,6 +118,19 @@ def test_cut_short_it_goes_on_and_ends_the_same(done, prepared, tmp_path):
     assert again.reports == undisturbed.reports
     for name in ("vae/strata.json", "across_encoders.json"):
         assert (tmp_path / name).read_bytes() == (undisturbed.directory / name).read_bytes()
+
+
+def test_linear_algebra_is_on_one_thread_whatever_the_caller_has(prepared, tmp_path):
+    seen = []
+
+    class Looking(InProcessRunner):
+        def run(self, function, shared, pieces, on_done):
+            seen.extend(pool["num_threads"] for pool in threadpool_info())
+            super().run(function, shared, pieces, on_done)
+
+    with threadpool_limits(limits=2):
+        run_prepared(prepared(), tmp_path, Looking(), silent)
+    assert set(seen) == {1}
 
 
 def test_a_folder_takes_the_results_of_one_key(done, prepared):
