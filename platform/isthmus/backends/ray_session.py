@@ -65,12 +65,18 @@ def ray_session(address: str | None) -> Iterator[None]:
     handlers = _signal_handlers()
     folder = None
     try:
-        if address is None:
-            folder = _private_folder()
-            _start(folder)
-        else:
-            _join(address)
         before = handlers.get(signal.SIGTERM)
+        try:
+            if address is None:
+                folder = _private_folder()
+                _start(folder)
+            else:
+                _join(address)
+        except SystemExit:
+            # Ray's own handler, which is in force while it starts, ends with a code of its own.
+            if callable(before):
+                before(signal.SIGTERM, None)
+            raise
         if before is not None:
             # Ray's own would print a stack and abort the process 3 s later.
             signal.signal(signal.SIGTERM, _end if before is signal.SIG_DFL else before)
