@@ -80,8 +80,9 @@ def stratify(
     Returns
     -------
     RobustnessReport
-        A function of the first five arguments alone. A partition that failed, a target that
-        cannot be tested: each is an outcome in the record, not an error.
+        A function of the first five arguments alone, bit for bit where linear algebra keeps to
+        one number of threads (`isthmus.trial.strata` sees to that). A partition that failed, a
+        target that cannot be tested: each is an outcome in the record, not an error.
 
     Raises
     ------
@@ -223,6 +224,8 @@ def _of_family(
     if not testable:
         return ()
     # Where the families of one target's subjects allow fewer permutations, all are cut to these.
+    # Groups of different subjects are permuted each on its own: between them, the correction of a
+    # permuted arrangement does not know how targets correlate.
     n_arrangements = min(statistics.shape[1] for _, statistics, _ in of_groups)
     names = [name for group, _, _ in of_groups for name in group.names]
     statistics_DAF = np.concatenate([s[:, :n_arrangements] for _, s, _ in of_groups], axis=2)
