@@ -66,7 +66,8 @@ class RobustnessConfig(Settings):
         99,
         ge=19,
         description="Clouds without strata, of the same covariance spectrum, that the stability "
-        "is compared with.",
+        "is compared with. Those without a partition are left out, and 19 must be left for a "
+        "p-value: ask for twice that at least.",
     )
     n_null_draws: int = Field(
         20, ge=2, description="Draws for each matched null, and for the comparison with them."
