@@ -5,8 +5,8 @@ ratio is of this machine at this moment; where their results differ, the benchma
 OMP_NUM_THREADS=1: the job's pieces share a machine by running side by side, a core each.
 
     OMP_NUM_THREADS=1 python benchmarks/robustness.py          # quick: a minute or two
-    OMP_NUM_THREADS=1 python benchmarks/robustness.py --full   # 1,000 draws: several minutes
-    OMP_NUM_THREADS=1 python benchmarks/robustness.py --size   # 10,000 and 40,000 subjects: 5 GB
+    OMP_NUM_THREADS=1 python benchmarks/robustness.py --full   # 1,000 draws: a quarter of an hour
+    OMP_NUM_THREADS=1 python benchmarks/robustness.py --size   # 10,000 and 40,000 subjects: 3 GB
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     """Run the sections and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="as many draws as the job may take")
-    parser.add_argument("--size", action="store_true", help="large cohorts alone; needs 5 GB")
+    parser.add_argument("--size", action="store_true", help="large cohorts alone; needs 3 GB")
     arguments = parser.parse_args()
     sections: list[Callable[[bool], list[str]]] = (
         [sizes] if arguments.size else [permutations, reclustering]

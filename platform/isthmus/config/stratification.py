@@ -8,6 +8,8 @@ from isthmus.config.settings import Settings
 
 Clusterer = Literal["affinity_propagation", "kmeans", "gaussian_mixture", "ward", "hdbscan"]
 TargetKind = Literal["factor", "phenotype", "category"]
+# Those that are told a number of strata.
+_COUNTED = {"kmeans", "gaussian_mixture", "ward"}
 
 
 class AffinityPropagationConfig(Settings):
@@ -176,6 +178,31 @@ class StratificationConfig(Settings):
     specifications: SpecificationsConfig = Field(
         SpecificationsConfig(), description="Other ways to cluster, tried on every encoder."
     )
+
+    @model_validator(mode="after")
+    def _used(self) -> "StratificationConfig":
+        """Refuse settings of clusterers that are not asked for."""
+        asked = {self.clusterer, *self.specifications.clusterers}
+        fields = type(self).model_fields
+        owners: dict[str, tuple[bool, set[str]]] = {
+            "affinity_propagation.landmarks": (
+                self.affinity_propagation.landmarks is not None,
+                {"affinity_propagation"},
+            ),
+            "n_strata": (self.n_strata != fields["n_strata"].default, _COUNTED),
+            "min_cluster_size": (
+                self.min_cluster_size != fields["min_cluster_size"].default,
+                {"hdbscan"},
+            ),
+        }
+        for name, (given, clusterers) in owners.items():
+            if given and not asked & clusterers:
+                raise ValueError(
+                    f"stratification.{name} is for {', '.join(sorted(clusterers))}, which neither "
+                    "stratification.clusterer nor stratification.specifications.clusterers asks "
+                    "for; name one there or leave it out"
+                )
+        return self
 
     @field_validator("targets")
     @classmethod

@@ -77,7 +77,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "stratification.pca_components": (8, {}),
     "stratification.clusterer": ("ward", {}),
     "stratification.n_strata": (3, {}),
-    "stratification.min_cluster_size": (5, {}),
+    "stratification.min_cluster_size": (5, {"stratification.clusterer": "hdbscan"}),
     "stratification.max_strata": (8, {}),
     "stratification.targets": (["factor"], {}),
     "stratification.n_permutations": (99, {}),
