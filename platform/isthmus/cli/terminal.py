@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from isthmus.core.errors import IsthmusError
-from isthmus.report.summary import Table
+from isthmus.report.table import Table
 
 P = ParamSpec("P")
 

@@ -1,6 +1,7 @@
 """Reports of the robustness job as files: pictures, one interactive page, tables as markdown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -66,14 +67,10 @@ def write_strata_files(
         The files written, each whole. A figure that has nothing to show is not written, and one
         of an earlier report in its place is removed; the page and the tables say why.
     """
-    figures: dict[str, Callable[[], Figure]] = {}
-    reasons: dict[str, str] = {}
-    for name, (view_of, draw) in _DRAWN.items():
-        view = view_of(report)
-        if isinstance(view, Absent):
-            reasons[name] = view.reason
-        else:
-            figures[name] = lambda draw=draw: draw(report, leaky)  # type: ignore[misc]
+    figures, reasons = _sorted_out(
+        (name, view_of(report), partial(draw, report, leaky))
+        for name, (view_of, draw) in _DRAWN.items()
+    )
     tables = robustness_tables(report, leaky)
     page = robustness_page(report, leaky)
     return _write(directory, "robustness", page, tables, figures, reasons)
@@ -99,19 +96,16 @@ def write_across_files(
         ``across_encoders.html``, ``across_encoders.md``, ``agreement.png`` and
         ``specification_curve_<n>.png``, n the number of the target from 1.
     """
-    figures: dict[str, Callable[[], Figure]] = {}
-    reasons: dict[str, str] = {}
-    agreement = agreement_view(across)
-    if isinstance(agreement, Absent):
-        reasons["agreement.png"] = agreement.reason
-    else:
-        figures["agreement.png"] = lambda: agreement_figure(across, leaky)
-    for target in range(len(across.targets)):
-        name, view = f"specification_curve_{target + 1}.png", curve_view(across, target)
-        if isinstance(view, Absent):
-            reasons[name] = view.reason
-        else:
-            figures[name] = lambda target=target: curve_figure(across, target, leaky)  # type: ignore[misc]
+    agreement = ("agreement.png", agreement_view(across), partial(agreement_figure, across, leaky))
+    curves = (
+        (
+            f"specification_curve_{target + 1}.png",
+            curve_view(across, target),
+            partial(curve_figure, across, target, leaky),
+        )
+        for target in range(len(across.targets))
+    )
+    figures, reasons = _sorted_out((agreement, *curves))
     tables, page = across_tables(across, leaky), across_page(across, leaky)
     return _write(directory, "across_encoders", page, tables, figures, reasons)
 
@@ -138,6 +132,20 @@ def write_selection_files(
     tables, page = (selection_table(selection).labelled(leaky),), selection_page(selection, leaky)
     figures = {"selection.png": lambda: selection_figure(selection, leaky)}
     return _write(directory, "selection", page, tables, figures, {})
+
+
+def _sorted_out(
+    drawings: Iterable[tuple[str, object, Callable[[], Figure]]],
+) -> tuple[dict[str, Callable[[], Figure]], dict[str, str]]:
+    """Tell the figures that have something to show from those that say why they have not."""
+    figures: dict[str, Callable[[], Figure]] = {}
+    reasons: dict[str, str] = {}
+    for name, view, draw in drawings:
+        if isinstance(view, Absent):
+            reasons[name] = view.reason
+        else:
+            figures[name] = draw
+    return figures, reasons
 
 
 def _write(

@@ -8,9 +8,7 @@ from isthmus.report.strata_words import (
     EFFECTS,
     VERDICTS,
     number,
-    stability_in_words,
-    strata_in_words,
-    verdicts_in_words,
+    report_in_words,
 )
 from isthmus.report.table import Table
 from isthmus.stratification.record import RobustnessReport
@@ -52,15 +50,7 @@ def encoders_table(reports: Mapping[str, RobustnessReport]) -> Table:
         One row an encoder.
     """
     rows = tuple(
-        (
-            name,
-            str(report.n_subjects),
-            strata_in_words(report),
-            stability_in_words(report),
-            verdicts_in_words(report),
-            number(report.score.value if report.score else None, digits=2),
-        )
-        for name, report in reports.items()
+        (name, str(report.n_subjects), *report_in_words(report)) for name, report in reports.items()
     )
     columns = (
         "encoder",

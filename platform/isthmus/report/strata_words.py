@@ -82,6 +82,23 @@ def interval(middle: float | None, low: float | None, high: float | None) -> str
     return f"{middle:.2g} [{low:.2g}, {high:.2g}]"
 
 
+def report_in_words(report: RobustnessReport) -> tuple[str, str, str, str]:
+    """Say in a line what the job found on one encoder.
+
+    Parameters
+    ----------
+    report : RobustnessReport
+        What the job found.
+
+    Returns
+    -------
+    tuple of str
+        Strata, stability, verdicts, robustness score.
+    """
+    score = number(report.score.value if report.score else None, digits=2)
+    return strata_in_words(report), stability_in_words(report), verdicts_in_words(report), score
+
+
 def strata_in_words(report: RobustnessReport) -> str:
     """Say how many strata there are, or why there are none.
 

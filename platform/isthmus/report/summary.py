@@ -3,13 +3,8 @@
 from collections.abc import Mapping
 
 from isthmus.report.across_summary import survival_table
-from isthmus.report.strata_words import (
-    number,
-    stability_in_words,
-    strata_in_words,
-    verdicts_in_words,
-)
-from isthmus.report.table import Table as Table
+from isthmus.report.strata_words import report_in_words
+from isthmus.report.table import Table
 from isthmus.trial.records import Estimate, TrialResult
 
 CONTROL_LABELS = {
@@ -245,9 +240,7 @@ def strata_table(result: TrialResult) -> Table:
     rows = []
     for fold in result.folds:
         for encoder, report in (("trained", fold.strata), ("untrained", fold.random_strata)):
-            words = (strata_in_words(report), stability_in_words(report), verdicts_in_words(report))
-            score = number(report.score.value if report.score else None, digits=2)
-            rows.append((f"fold {fold.number}", encoder, *words, score))
+            rows.append((f"fold {fold.number}", encoder, *report_in_words(report)))
     note = (
         "Stability: mean ARI over resamples, beside clouds without strata. Counts: robust, "
         "significant (q below the level, p by permutation of families), testable. Strata that an "

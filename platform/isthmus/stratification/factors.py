@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import FactorsConfig
 from isthmus.core.errors import StratificationError
+from isthmus.core.seeds import derive_seed
 from isthmus.stratification.components import chance_eigenvalues, principal, require_rank
 
 FloatArray = npt.NDArray[np.float64]
@@ -174,6 +176,44 @@ def find_factors(
         explained_variance=tuple((loadings_PK**2).mean(axis=0).tolist()),
         scores=_rows(z_NP @ weights_PK),
     )
+
+
+def factors_of(
+    participants: Participants,
+    ids: Sequence[str],
+    phenotypes: Sequence[str],
+    config: FactorsConfig,
+    seed: int,
+) -> FactorsOutcome:
+    """Make the factors of some participants.
+
+    Parameters
+    ----------
+    participants : Participants
+        Their phenotypes.
+    ids : sequence of str, length n
+        Of whom.
+    phenotypes : sequence of str
+        Columns.
+    config : FactorsConfig
+        Number of factors and the largest missing share.
+    seed : int
+        The job's seed; the parallel analysis has a stream of its own below it.
+
+    Returns
+    -------
+    Factors or NoFactors
+        As `find_factors`.
+
+    Raises
+    ------
+    StratificationError
+        As `find_factors`.
+    CohortError
+        If a column is unknown or cannot be read as numbers.
+    """
+    values_NP = participants.numeric(phenotypes, ids)
+    return find_factors(values_NP, phenotypes, ids, config, derive_seed(seed, "factors"))
 
 
 def check_factors(

@@ -12,10 +12,9 @@ from isthmus.config.stratification import StratificationConfig
 from isthmus.core.digest import digest_of
 from isthmus.core.ports import TaskRunner
 from isthmus.core.seeds import derive_seed
-from isthmus.stratification.checks import require_families
 from isthmus.stratification.cloud import make_cloud
 from isthmus.stratification.embedding_table import EmbeddingTable
-from isthmus.stratification.factors import FactorsOutcome, find_factors
+from isthmus.stratification.factors import factors_of
 from isthmus.stratification.families_of_tests import test_targets
 from isthmus.stratification.matched_cloud import family_likeness
 from isthmus.stratification.partition import Partition
@@ -95,10 +94,9 @@ def stratify(
     chosen = choose_subjects(table, participants, config)
     ids = chosen.participant_ids
     families = blocks(participants, ids, config)
-    require_families(families, config, len(ids))
     cloud = make_cloud(chosen.values, config, derive_seed(seed, "cloud"))
     strata = find_strata(cloud, ids, families, config, derive_seed(seed, "strata"))
-    factors = _factors(chosen, participants, config, variables, seed)
+    factors = factors_of(participants, ids, variables.phenotypes, config.factors, seed)
     groups = make_groups(factors, participants, ids, config, variables)
     tests = test_targets(groups, strata, config, seed)
     robustness = None
@@ -137,19 +135,6 @@ def stratify(
         robustness=robustness,
         score=score(tests, robustness),
     )
-
-
-def _factors(
-    chosen: EmbeddingTable,
-    participants: Participants,
-    config: StratificationConfig,
-    variables: Variables,
-    seed: int,
-) -> FactorsOutcome:
-    """Make the factors of the subjects clustered."""
-    ids, names = chosen.participant_ids, variables.phenotypes
-    values_NP = participants.numeric(names, ids) if names else np.empty((len(ids), 0))
-    return find_factors(values_NP, names, ids, config.factors, derive_seed(seed, "factors"))
 
 
 def _digest(

@@ -18,15 +18,11 @@ from isthmus.config.stratification import StratificationConfig
 from isthmus.core.seeds import derive_seed, generator
 from isthmus.stratification.arrangements import Arrangements, observed_and_permuted
 from isthmus.stratification.cloud import Cloud
-from isthmus.stratification.clusterers import Clustering, recluster
 from isthmus.stratification.matched_cloud import draw_cloud
 from isthmus.stratification.partition import Partition
+from isthmus.stratification.redraw import mean_agreement, strata_of_draw
 from isthmus.stratification.resampling import draw_rows
-from isthmus.stratification.stability import (
-    adjusted_rand,
-    best_match_jaccard,
-    compare_partitions,
-)
+from isthmus.stratification.stability import best_match_jaccard, compare_partitions
 from isthmus.stratification.strata import find_strata
 from isthmus.stratification.targets import TargetGroup
 
@@ -205,7 +201,8 @@ def _draws(problem: Problem, piece: Piece, arrangements: tuple[Arrangements, ...
         rows = problem.rows(number)
         n_subjects[d] = len(rows)
         whole_M = problem.labels_N[rows]
-        found = _cluster(problem.cloud, rows, problem.setting, problem, ("draw", number))
+        seed = derive_seed(problem.seed, "draw", number)
+        found = strata_of_draw(problem.cloud, rows, problem.setting, problem.config, seed)
         if found is None:
             held = np.isin(np.arange(problem.n_strata), whole_M)
             jaccard_DK[d] = np.where(held, 0.0, np.nan)
@@ -252,25 +249,9 @@ def _nulls(problem: Problem, piece: Piece) -> Results:
 
 
 def _mean_ari(problem: Problem, cloud: Cloud, found: Partition, null: int) -> float:
-    """Average the agreement of a null's draws with its whole; a failed draw agrees with nothing."""
-    labels_N = np.array(found.labels)
-    agreements = []
-    for number in range(problem.config.robustness.n_null_draws):
-        rows = problem.rows(number)
-        drawn = _cluster(cloud, rows, found.setting, problem, ("matched_null", null, number))
-        agreements.append(0.0 if drawn is None else adjusted_rand(labels_N[rows], drawn))
-    return float(np.mean(agreements))
-
-
-def _cluster(
-    cloud: Cloud,
-    rows: npt.NDArray[np.intp],
-    setting: float,
-    problem: Problem,
-    names: tuple[str | int, ...],
-) -> IntArray | None:
-    """Cluster some subjects; None where that gives no partition."""
-    found = recluster(cloud, rows, setting, problem.config, derive_seed(problem.seed, *names))
-    if not isinstance(found, Clustering) or len(np.unique(found.labels_M)) < 2:
-        return None
-    return found.labels_M
+    """Average the agreement of a null's draws with its whole."""
+    draws = (
+        (problem.rows(number), derive_seed(problem.seed, "matched_null", null, number))
+        for number in range(problem.config.robustness.n_null_draws)
+    )
+    return mean_agreement(cloud, np.array(found.labels), found.setting, draws, problem.config)

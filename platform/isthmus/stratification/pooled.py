@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import StratificationConfig
-from isthmus.core.seeds import derive_seed
 from isthmus.stratification.checks import MIN_SUBJECTS
-from isthmus.stratification.factors import Factors, NoFactors, find_factors
+from isthmus.stratification.factors import Factors, NoFactors, factors_of
 from isthmus.stratification.partition import Partition
 from isthmus.stratification.targets import TargetGroup, make_groups
 from isthmus.stratification.variables import DeclaresVariables
@@ -56,8 +55,7 @@ def pooled_groups(
     names = list(variables.phenotypes)
     outcome: Factors | NoFactors = NoFactors((), "Factors were not asked for.")
     if "factor" in config.targets and names:
-        values_AP = participants.numeric(names, ids)
-        outcome = find_factors(values_AP, names, ids, config.factors, derive_seed(seed, "factors"))
+        outcome = factors_of(participants, ids, names, config.factors, seed)
     kinds = ("factor",) if isinstance(outcome, Factors) else ("phenotype",)
     wanted = config.model_copy(
         update={"targets": tuple(kind for kind in kinds if kind in config.targets)}

@@ -13,9 +13,9 @@ from isthmus.core.seeds import derive_seed
 from isthmus.stratification.cloud import Cloud, SimilarityArray
 from isthmus.stratification.clusterers import Clustering, Failure, recluster
 from isthmus.stratification.partition import SweepPoint
+from isthmus.stratification.redraw import mean_agreement
 from isthmus.stratification.resampling import draw_rows
 from isthmus.stratification.silhouette import Distances, silhouette
-from isthmus.stratification.stability import adjusted_rand
 
 N_PREFERENCES = 18
 # Silhouettes this close, as a share of the best, are told apart by stability.
@@ -232,17 +232,12 @@ def _stability(
     """Average the agreement of a few draws with the whole; a draw without strata has none."""
     if not isinstance(one.outcome, Clustering):
         return 0.0
-    agreement = []
-    for number in range(N_DRAWS):
-        rows_M = draw_rows(families_N, config.robustness, derive_seed(seed, "sweep"), number)
-        drawn = recluster(cloud, rows_M, one.setting, config, derive_seed(seed, "sweep", number))
-        divided = isinstance(drawn, Clustering) and len(drawn.exemplars_K) > 1
-        agreement.append(
-            adjusted_rand(one.outcome.labels_M[rows_M], drawn.labels_M)
-            if divided and isinstance(drawn, Clustering)
-            else 0.0
-        )
-    return float(np.mean(agreement))
+    root = derive_seed(seed, "sweep")
+    draws = (
+        (draw_rows(families_N, config.robustness, root, number), derive_seed(seed, "sweep", number))
+        for number in range(N_DRAWS)
+    )
+    return mean_agreement(cloud, one.outcome.labels_M, one.setting, draws, config)
 
 
 def _point(one: Tried, chosen: bool) -> SweepPoint:
