@@ -2,24 +2,28 @@
 
 import contextlib
 import math
-import os
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import MlflowServer, environment
 
 from isthmus.backends.mlflow_store import KEY_TAG, PARENT_TAG, MlflowRunStore
 from isthmus.backends.tracking_limits import PARAM_LENGTH
-from isthmus.backends.tracking_uri import TrackingError, checked_uri, require_answer, sqlite_uri
-from isthmus.core.errors import ConfigError, IsthmusError
+from isthmus.backends.tracking_uri import (
+    TrackingError,
+    TrackingUnavailable,
+    checked_uri,
+    require_answer,
+    sqlite_uri,
+)
+from isthmus.core.errors import ConfigError, StoreUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +168,36 @@ def test_names_that_mlflow_refuses_are_named(store):
         run.child("it's", {})
 
 
+def test_a_locked_database_is_away_and_what_was_unsure_is_written_once(store, reader, monkeypatch):
+    run = store.open_run("locked", "trial", "k", {})
+    run.log_metrics({"m": 1.0}, 1)
+    database = store.tracking_uri.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(TrackingUnavailable, match="database is locked"):
+            run.log_metrics({"m": 2.0}, 2)  # sqlite itself waits for 20 s
+        other.execute("rollback")
+    run.log_metrics({"m": 2.0}, 2)
+    # An answer that is lost: the request was heard.
+    taken = run._client.log_batch
+
+    def loses_its_answer(*arguments, **named):
+        taken(*arguments, **named)
+        raise ConnectionResetError("the connection was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run._client, "log_batch", loses_its_answer)
+        for step in (3, None):
+            with pytest.raises(TrackingUnavailable):
+                run.log_metrics({"m": 3.0, "whole": 1.0}, step)
+    time.sleep(0.01)
+    for step in (3, None):
+        run.log_metrics({"m": 3.0, "whole": 1.0}, step)
+    written = [metric.step for metric in reader.get_metric_history(run.run_id, "m")]
+    assert sorted(written) == [0, 1, 2, 3]
+    assert len(reader.get_metric_history(run.run_id, "whole")) == 2
+
+
 def test_a_deleted_experiment_is_not_written_to(store, reader):
     store.open_run("gone", "trial", "k", {})
     reader.delete_experiment(reader.get_experiment_by_name("gone").experiment_id)
@@ -184,7 +218,7 @@ def test_nothing_is_printed(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env=_environment(),
+        env=environment(),
         cwd=tmp_path,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -231,7 +265,7 @@ def test_processes_that_start_at_once_share_one_schema(tmp_path):
     )
     starts = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(number)], env=_environment(), stderr=subprocess.PIPE
+            [sys.executable, "-c", script, str(number)], env=environment(), stderr=subprocess.PIPE
         )
         for number in range(3)
     ]
@@ -244,61 +278,18 @@ def test_processes_that_start_at_once_share_one_schema(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Start `mlflow server` on loopback; it takes 18 to 55 s."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    home = folder / "server"
-    home.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        sqlite_uri(home / "mlflow.db"),
-        "--artifacts-destination",
-        str(home / "artifacts"),
-    ]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=home,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**_environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        )
+def server(folder: Path) -> Iterator[MlflowServer]:
+    server = MlflowServer(folder / "server")
     try:
-        _await_health(uri, process, home / "log")
-        yield uri, process
+        server.start()
+        yield server
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _await_health(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait at most 90 s for the server's health check."""
-    for _ in range(180):
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=5):
-            return
-        time.sleep(0.5)
-    pytest.fail(f"no MLflow server within 90 s: {log.read_text()}")
+        server.kill()
 
 
 @pytest.mark.slow
 def test_a_server_takes_the_same_runs(server, tmp_path, monkeypatch):
-    uri, process = server
+    uri = server.uri
     require_answer(uri)
     store = MlflowRunStore(uri)
     for _ in range(2):
@@ -321,13 +312,17 @@ def test_a_server_takes_the_same_runs(server, tmp_path, monkeypatch):
     ]
     # Then the server goes away in the middle of a run.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    with pytest.raises(IsthmusError, match=uri):
+    server.kill()
+    with pytest.raises(TrackingUnavailable, match=uri) as caught:
         child.log_metrics({"train_loss": 0.4}, 3)
-
-
-def _environment() -> dict[str, str]:
-    """Let a child process find the package, installed or not."""
-    root = Path(__file__).parents[2] / "platform"
-    return {**os.environ, "PYTHONPATH": str(root)}
+    assert isinstance(caught.value, StoreUnavailable)
+    # From then on it is asked whether anybody is there, which is told without MLflow's retries.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    start = time.monotonic()
+    with pytest.raises(TrackingUnavailable):
+        child.log_metrics({"train_loss": 0.4}, 3)
+    assert time.monotonic() - start < 5
+    server.start()
+    child.log_metrics({"train_loss": 0.4}, 3)
+    history = reader.get_metric_history(child.run_id, "train_loss")
+    assert [metric.step for metric in history] == [1, 2, 3]

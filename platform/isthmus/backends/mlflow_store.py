@@ -1,7 +1,6 @@
 """The tracking store on MLflow: runs found again by their key, nothing logged twice, no noise."""
 
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 
+from isthmus.backends.metric_memory import MetricMemory
+from isthmus.backends.tracking_away import is_away, refusal
 from isthmus.backends.tracking_limits import (
     METRICS_PER_BATCH,
     PARAM_LENGTH,
@@ -21,7 +22,6 @@ from isthmus.backends.tracking_limits import (
     TAG_LENGTH,
     batches,
     cut,
-    first_line,
     quotable,
     quoted,
 )
@@ -58,7 +58,8 @@ class MlflowRunStore:
     ConfigError
         If the URI is of another kind.
     TrackingError
-        If nothing answers at the URI, within seconds, or its schema is not MLflow's.
+        If its schema is not MLflow's; a `TrackingUnavailable` if nothing answers at the URI,
+        within seconds.
 
     Notes
     -----
@@ -69,6 +70,9 @@ class MlflowRunStore:
     A NaN is stored as such. An infinity is stored by the SQL stores as the largest float of that
     sign, by MLflow's own doing.
 
+    MLflow itself tries a request to a server again for about a minute. A store that has been away
+    is asked whether anybody is there before anything else is: that takes seconds at most.
+
     The constructor's warnings filter is process-wide for the moment it lasts; make the store
     from one thread.
     """
@@ -76,8 +80,11 @@ class MlflowRunStore:
     def __init__(self, tracking_uri: str) -> None:
         self.tracking_uri = checked_uri(tracking_uri)
         self._artifact_root: str | None = None
+        self._away = False
         for name in ("mlflow", "alembic", "sqlalchemy"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # It prints the stack of what it raises too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         if self.tracking_uri.startswith(SQLITE):
             database = Path(self.tracking_uri.removeprefix(SQLITE))
             self._artifact_root = (database.parent / "mlartifacts").as_uri()
@@ -113,7 +120,8 @@ class MlflowRunStore:
         Raises
         ------
         TrackingError
-            If the store does not answer, or the experiment was deleted.
+            If the experiment was deleted; as everywhere, a `TrackingUnavailable` if the store
+            does not answer.
         """
         experiment_id = self._experiment_id(experiment)
         return self._open(experiment_id, name, {**tags, KEY_TAG: key}, {KEY_TAG: key})
@@ -171,16 +179,14 @@ class MlflowRunStore:
     @contextmanager
     def _answers(self, doing: str) -> Iterator[None]:
         """Turn what MLflow, its database or its server raise into one readable error."""
+        if self._away:
+            require_answer(self.tracking_uri)
         try:
             yield
         except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
-            reason = first_line(error)
-            raise TrackingError(
-                f"The tracking store must be able to {doing}, but {shown(self.tracking_uri)} "
-                f"was not: {reason} If that is no mistake in what was recorded, check "
-                "execution.tracking_uri (or --tracking-uri), and that what it names is running "
-                "and can be written to."
-            ) from error
+            self._away = is_away(error)
+            raise refusal(error, doing, self.tracking_uri) from error
+        self._away = False
 
 
 class MlflowRunLogger:
@@ -201,9 +207,7 @@ class MlflowRunLogger:
         self._experiment_id = str(run.info.experiment_id)
         self._key = str(run.data.tags.get(KEY_TAG, self._run_id))
         self._params: dict[str, str] = dict(run.data.params)
-        # Latest values from before this opening; steps are asked for when one is logged again.
-        self._earlier: dict[str, float] = dict(run.data.metrics)
-        self._steps: dict[str, set[int]] = {}
+        self._memory = MetricMemory(run.data.metrics, self._steps_of)
 
     @property
     def run_id(self) -> str:
@@ -274,18 +278,11 @@ class MlflowRunLogger:
         TrackingError
             If the store does not answer or refuses a name.
         """
-        now = time.time_ns() // 1_000_000
         with self._store._answers("record metrics"):
-            new = [
-                Metric(name, float(value), now, step or 0)
-                for name, value in metrics.items()
-                if not self._has(name, float(value), step)
-            ]
-            for batch in batches(new, METRICS_PER_BATCH):
+            new = self._memory.missing(metrics, step)
+            for batch in batches([Metric(*point) for point in new], METRICS_PER_BATCH):
                 self._client.log_batch(self._run_id, metrics=batch)
-        if step is not None:
-            for metric in new:
-                self._steps[metric.key].add(step)
+            self._memory.wrote(new, step)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file into the run's artifacts, replacing one of that name.
@@ -332,16 +329,6 @@ class MlflowRunLogger:
         with self._store._answers("close the run"):
             self._client.set_terminated(self._run_id, RunStatus.to_string(status))
 
-    def _has(self, name: str, value: float, step: int | None) -> bool:
-        """Tell whether a number need not be written again."""
-        if step is None:
-            return self._earlier.get(name) == value
-        return step in self._known_steps(name)
-
-    def _known_steps(self, name: str) -> set[int]:
-        """Look up the steps a metric is recorded at, asking the store once."""
-        if name not in self._steps:
-            earlier = name in self._earlier
-            history = self._client.get_metric_history(self._run_id, name) if earlier else ()
-            self._steps[name] = {int(metric.step) for metric in history}
-        return self._steps[name]
+    def _steps_of(self, name: str) -> set[int]:
+        """Ask the store for the steps that a metric is recorded at."""
+        return {int(metric.step) for metric in self._client.get_metric_history(self._run_id, name)}

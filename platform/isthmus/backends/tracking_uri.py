@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from isthmus.core.errors import ConfigError, IsthmusError
+from isthmus.core.errors import ConfigError, IsthmusError, StoreUnavailable
 
 SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -20,6 +20,10 @@ _CONTACT_SECONDS = 5.0
 
 class TrackingError(IsthmusError):
     """A tracking store that does not answer, or that refuses what it is given."""
+
+
+class TrackingUnavailable(TrackingError, StoreUnavailable):
+    """A tracking store that does not answer now; the same request may succeed later."""
 
 
 def sqlite_uri(path: Path) -> str:
@@ -91,7 +95,7 @@ def require_answer(uri: str) -> None:
 
     Raises
     ------
-    TrackingError
+    TrackingUnavailable
         If nothing answers within about 5 seconds; any answer of an HTTP server will do.
     """
     parts = urlsplit(uri)
@@ -104,7 +108,7 @@ def require_answer(uri: str) -> None:
             address = (parts.hostname or "localhost", parts.port or _PORTS[dialect])
             socket.create_connection(address, timeout=_CONTACT_SECONDS).close()
     except (OSError, requests.RequestException) as error:
-        raise TrackingError(
+        raise TrackingUnavailable(
             f"A tracking store must answer, but nothing did at {shown(uri)} "
             f"({type(error).__name__}). Start it, or correct execution.tracking_uri "
             "(or --tracking-uri)."

@@ -1,9 +1,10 @@
 """`isthmus check`: resolve and validate files, show what they mean and what they cost."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.terminal import (
@@ -16,30 +17,142 @@ from isthmus.cli.terminal import (
     print_json,
     print_table,
 )
-from isthmus.config.load import load_experiment
+from isthmus.config.load import Experiment, load_experiment, read_yaml
+from isthmus.config.search_first import first_points
+from isthmus.config.search_load import is_space, load_space
+from isthmus.config.search_points import ordered_dimensions, said, said_condition
+from isthmus.config.search_size import size_of_grid
+from isthmus.config.search_space import SearchSpace
+from isthmus.core.errors import ConfigError
 from isthmus.report.summary import facts_table
-from isthmus.trial.preview import preview
+from isthmus.report.table import Table
+from isthmus.trial.preview import Preview, preview
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Experiment files.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Experiments and search spaces; a space is checked against the experiment before it.",
+    ),
+]
+SpaceOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space-set",
+        metavar="PATH=VALUE",
+        help="Override a setting of a search space, such as budget.n_trials=3.",
+    ),
+]
+Checked = tuple[Path, Preview | SearchSpace, Experiment | None]
 
 
 @command
 def check(
     files: Files,
     overrides: Overrides = None,
+    space_overrides: SpaceOverrides = None,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Resolve and validate experiments; show digest, cohort, model and cost. Trains nothing."""
-    experiments = [load_experiment(file, override(overrides)) for file in files]
-    for experiment in experiments:
-        check_workers(experiment.config.execution)
-    previews = [preview(experiment) for experiment in experiments]
+    """Resolve and validate experiments and search spaces; show what they mean. Trains nothing."""
+    checked = _check(files, override(overrides), space_overrides or [])
     if as_json:
-        print_json([{"file": str(f), **p.to_json()} for f, p in zip(files, previews, strict=True)])
+        print_json([_to_json(*one) for one in checked])
         return
-    for file, seen in zip(files, previews, strict=True):
-        out.print(f"[bold]{file}[/]  digest {seen.digest}")
-        print_table(facts_table(seen.facts))
-        for note in seen.notes:
+    for file, found, experiment in checked:
+        if isinstance(found, SearchSpace):
+            against = "" if experiment is None else f"  for {experiment.config.name}"
+            out.print(f"[bold]{file}[/]  {escape(found.name + against)}")
+            print_table(_dimensions_table(found))
+            print_table(_search_table(found))
+            continue
+        out.print(f"[bold]{file}[/]  digest {found.digest}")
+        print_table(facts_table(found.facts))
+        for note in found.notes:
             out.print(f"note: {note}", markup=False)
+
+
+def _check(files: list[Path], overrides: list[str], space_overrides: list[str]) -> list[Checked]:
+    """Load every file, each space against the last experiment before it; then preview."""
+    spaces = [is_space(read_yaml(file)) for file in files]
+    for option, given, idle in (
+        ("--set", overrides, all(spaces)),
+        ("--space-set", space_overrides, not any(spaces)),
+    ):
+        if given and idle:
+            what = "an experiment" if option == "--set" else "a search space"
+            raise ConfigError(f"{option}: must be for {what}, but none is among the files.")
+    base: Experiment | None = None
+    loaded: list[tuple[Path, Experiment | SearchSpace, Experiment | None]] = []
+    for file, is_a_space in zip(files, spaces, strict=True):
+        if is_a_space:
+            against = None if base is None else base.config
+            loaded.append((file, load_space(file, against, space_overrides), base))
+        else:
+            base = load_experiment(file, overrides)
+            check_workers(base.config.execution)
+            loaded.append((file, base, base))
+    return [
+        (file, preview(found) if isinstance(found, Experiment) else found, base)
+        for file, found, base in loaded
+    ]
+
+
+def _to_json(file: Path, found: Preview | SearchSpace, base: Experiment | None) -> dict[str, Any]:
+    """Turn what was found into JSON-serialisable values."""
+    if isinstance(found, Preview):
+        return {"file": str(file), **found.to_json()}
+    points = None if base is None else first_points(found, base.config)
+    return {
+        "file": str(file),
+        "search": found.model_dump(mode="json"),
+        "size_of_grid": size_of_grid(found),
+        "experiment": None if base is None else base.config.name,
+        "first_points": points,
+    }
+
+
+def _dimensions_table(space: SearchSpace) -> Table:
+    """Show what varies, a dimension after those that it depends on."""
+    rows = tuple(
+        (path, dimension.kind, said(dimension), said_condition(dimension) or "always")
+        for path, dimension in ordered_dimensions(space)
+    )
+    return Table("Dimensions", ("setting", "kind", "values", "asked"), rows, space.description)
+
+
+def _search_table(space: SearchSpace) -> Table:
+    """Show what is sought, how, and for how much."""
+    size, budget = size_of_grid(space), space.budget
+    rows = [
+        *((str(objective.direction), objective.metric) for objective in space.objectives),
+        ("first points", ", ".join(map(str, space.try_first)) or "none"),
+        ("distinct points", "infinitely many" if size is None else f"{size:,}"),
+        ("sampler", _sampler(space)),
+        ("scheduler", _scheduler(space)),
+        ("trials", f"{budget.n_trials:,}"),
+        ("hours, at most", "any" if budget.wall_hours is None else f"{budget.wall_hours:g}"),
+        ("GPU hours, at most", "any" if budget.gpu_hours is None else f"{budget.gpu_hours:g}"),
+    ]
+    return Table("Search", ("what", "value"), tuple(rows))
+
+
+def _sampler(space: SearchSpace) -> str:
+    """Put the sampler into words, with the setting that counts for it."""
+    sampler = space.sampler
+    if sampler.kind == "nsga2":
+        return f"nsga2, generations of {sampler.population_size}"
+    if sampler.kind in ("random", "grid"):
+        return sampler.kind
+    return f"{sampler.kind}, after {sampler.n_startup_trials} random points"
+
+
+def _scheduler(space: SearchSpace) -> str:
+    """Put the scheduler into words, with the settings that count for it."""
+    scheduler = space.scheduler
+    if scheduler.kind == "none":
+        return "none: every trial is finished"
+    begin = f"{scheduler.kind}, from {scheduler.unit} {scheduler.grace} on"
+    if scheduler.kind == "median":
+        return f"{begin}, beside {scheduler.min_trials} others"
+    return f"{begin}, one in {scheduler.reduction_factor} goes on"

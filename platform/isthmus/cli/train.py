@@ -26,7 +26,9 @@ from isthmus.cli.terminal import (
     print_table,
 )
 from isthmus.config.load import Experiment, load_experiment
-from isthmus.report.publish import TrackingPublisher
+from isthmus.report.fold_files import draw_pictures
+from isthmus.report.outbox import Outbox
+from isthmus.report.publish import TrackingPublisher, opened_in
 from isthmus.report.summary import summary_tables
 from isthmus.training.launch import InProcessLauncher
 from isthmus.trial.events import TrialEvent, TrialFinished, tell_all
@@ -87,12 +89,19 @@ def run_and_publish(experiment: Experiment) -> Trained:
     -------
     Trained
         The result and where it is.
+
+    Raises
+    ------
+    StoreUnavailable
+        If MLflow stayed away for longer than there is patience; training has not waited for it.
+    IsthmusError
+        As `isthmus.trial.run.run_trial`, or as MLflow refused what it was given.
     """
     check_workers(experiment.config.execution)
     # MLflow and Ray take seconds to import: only what is used is.
     from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
 
-    publisher = TrackingPublisher(MlflowRunStore(experiment.tracking_uri))
+    publisher = TrackingPublisher(opened_in(MlflowRunStore(experiment.tracking_uri)))
     directory = experiment.output
 
     def remember(event: TrialEvent) -> None:
@@ -101,11 +110,14 @@ def run_and_publish(experiment: Experiment) -> Trained:
             directory = event.directory
 
     with ExitStack() as open_things:
-        open_things.callback(publisher.close)
+        outbox = open_things.enter_context(Outbox(lambda line: err.print(line, markup=False)))
+        open_things.callback(lambda: outbox.post(publisher.close))
+        publish = outbox.listener(publisher)
         launcher = _launcher(experiment, open_things)
         runner = task_runner(experiment.config.execution, open_things)
         progress = open_things.enter_context(TrialProgress(err))
-        result = run_trial(experiment, launcher, tell_all(progress, publisher, remember), runner)
+        tell = tell_all(outbox.require_sound, progress, draw_pictures, publish, remember)
+        result = run_trial(experiment, launcher, tell, runner)
     return Trained(result, directory, publisher.run_id or "", experiment.tracking_uri)
 
 

@@ -62,13 +62,14 @@ class Experiment:
         Returns
         -------
         ExperimentConfig
-            Same digest; places that were relative to ``folder`` are absolute. A tracking URI that
-            holds a password is left out.
+            Same digest; places that were relative to ``folder`` are absolute. A URI that holds a
+            password is left out.
         """
         cohort = {"root": str(self.cohort_root)}
         execution: dict[str, str | None] = {"output": str(self.output), "store": self.store_url}
-        if "@" in (self.config.execution.tracking_uri or ""):
-            execution["tracking_uri"] = None
+        for setting in ("tracking_uri", "study_storage"):
+            if "@" in (getattr(self.config.execution, setting) or ""):
+                execution[setting] = None
         return self.config.model_copy(
             update={
                 "cohort": self.config.cohort.model_copy(update=cohort),

@@ -149,3 +149,32 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """List the leaves of a nested mapping by dotted path.
+
+    Parameters
+    ----------
+    tree : Mapping
+        Nested mappings.
+    prefix : str
+        What each path begins with.
+
+    Returns
+    -------
+    dict of str to Any
+        In the order of the tree; an empty mapping is a leaf.
+
+    Examples
+    --------
+    >>> flatten({"model": {"depth": 4}, "seed": 0})
+    {'model.depth': 4, 'seed': 0}
+    """
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        leaves |= (
+            flatten(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
+        )
+    return leaves

@@ -4,20 +4,36 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import preset_names
+from isthmus.config.search_metrics import (
+    COMPRESSION,
+    PROBE_SCORES,
+    known_metrics,
+    metrics_by_modality,
+)
+from isthmus.config.search_paths import VARIED, WHY_NOT
+from isthmus.config.search_space import Dimension, ObjectiveConfig, SearchSpace
 from isthmus.config.settings import Settings
 from isthmus.core.files import write_text
 
-_NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", NoneType: "none"}
+_NAMES = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    NoneType: "none",
+    Any: "any value",
+}
 _BOUNDS = {
     "ge": "≥ {}",
     "gt": "> {}",
@@ -26,6 +42,22 @@ _BOUNDS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
 }
+
+
+_EXAMPLE = """
+space:
+  model.depth: {kind: int, low: 3, high: 5}
+  model.skips: {kind: categorical, choices: [all, deep, none]}
+  model.convolution: {kind: categorical, choices: [separable, standard]}
+  model.separable.depth_multiplier:
+    {kind: categorical, choices: [1, 2, 4], when: {model.convolution: separable}}
+  training.learning_rate: {kind: float, low: 1.0e-5, high: 1.0e-2, log: true}
+try_first: [paper, {model.depth: 4, model.skips: none}]
+objectives: [{metric: validation_mse, direction: minimize}]
+sampler: {kind: multivariate_tpe}
+scheduler: {kind: asha, unit: fold, grace: 1}
+budget: {n_trials: 60, gpu_hours: 48}
+"""
 
 
 def reference_page() -> str:
@@ -57,11 +89,66 @@ def reference_page() -> str:
         "([why](decisions/0002-what-enters-the-digest.md)).",
     ]
     for path, group in _groups(ExperimentConfig, ""):
-        title = f"`{path}`" if path else "The experiment"
-        lines += ["", f"## {title}", "", str(group.__doc__).partition("\n")[0], ""]
-        lines += ["| setting | value | default | meaning |", "|---|---|---|---|"]
-        lines += [_row(path, name, field) for name, field in _leaves(group)]
-    return "\n".join(lines) + "\n"
+        lines += _section(f"`{path}`" if path else "The experiment", path, group)
+    return "\n".join([*lines, *_search_spaces()]) + "\n"
+
+
+def _search_spaces() -> list[str]:
+    """Describe the language of search spaces."""
+    refused = [f"`{path}`" for path in WHY_NOT if path.partition(".")[0] in VARIED]
+    lines = [
+        "",
+        "# Search spaces",
+        "",
+        "A file of `search_spaces/`, or one like it, says what a search varies, what it is after, "
+        "and what it may cost. Its dimensions are settings of the experiment by their dotted "
+        f"paths: all of {' and '.join(f'`{group}`' for group in VARIED)}, but for "
+        f"{', '.join(refused)}. Every path and value is checked when the file is loaded;",
+        "`isthmus check experiment.yaml SPACE` does that alone, and `--space-set path=value` "
+        "overrides what stands in the file (`budget.n_trials=3`, `space.model.depth.high=4`).",
+        "",
+        "```yaml",
+        *_EXAMPLE.strip().splitlines(),
+        "```",
+    ]
+    for path, group in _groups(SearchSpace, ""):
+        title = f"`{path}` of a search" if path else "The search"
+        lines += _section(title, path, group)
+        if not path:
+            for kind in get_args(get_args(Dimension)[0]):
+                name = get_args(kind)[0].model_fields["kind"].default
+                lines += _section(f"A dimension of kind `{name}`", "", get_args(kind)[0])
+            lines += _section("An objective", "", ObjectiveConfig)
+            lines += _metrics()
+    return lines
+
+
+def _metrics() -> list[str]:
+    """List what can be sought."""
+
+    def listed(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
+
+    pictures = metrics_by_modality()
+    return [
+        "",
+        "What can be sought, where the experiment declares what it is made of (phenotypes, targets "
+        "of the stratification, `T1w` for the contrast-to-noise ratio):",
+        "",
+        f"- of the reconstruction, the mean over modalities, or of one as `<metric>/<modality>`: "
+        f"{listed(pictures)};",
+        f"- of the strata: {listed(n for n in known_metrics() if n.startswith('strata_'))};",
+        "- of the probes of `controls.probe_targets`: "
+        f"`probe_<column>.<score>/embedding`, the score one of {listed(PROBE_SCORES)};",
+        f"- of the compression: `{COMPRESSION}`.",
+    ]
+
+
+def _section(title: str, path: str, group: type[Settings]) -> list[str]:
+    """Describe one group of settings, in a table."""
+    lines = ["", f"## {title}", "", str(group.__doc__).partition("\n")[0], ""]
+    lines += ["| setting | value | default | meaning |", "|---|---|---|---|"]
+    return lines + [_row(path, name, field) for name, field in _leaves(group)]
 
 
 def _groups(group: type[Settings], path: str) -> Iterator[tuple[str, type[Settings]]]:
@@ -104,7 +191,11 @@ def _kind(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{_shown(value)}`" for value in inside)
     if origin in (Union, UnionType):
-        return " or ".join(_kind(part) for part in inside)
+        return " or ".join(dict.fromkeys(_kind(part) for part in inside))
+    if origin is dict:
+        return f"{_kind(inside[1])} by path"
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        return "group"
     if origin is tuple and inside[-1] is ...:
         return f"list of {_kind(inside[0])}"
     if origin is tuple:
@@ -129,7 +220,8 @@ def _limits(metadata: list[Any]) -> str:
 
 def _shown(value: Any) -> str:
     """Write a value as it would stand in an experiment's YAML."""
-    plain = list(value) if isinstance(value, tuple) else value
+    parts = list(value) if isinstance(value, tuple) else value
+    plain = TypeAdapter(Any).dump_python(parts, mode="json")
     text = yaml.safe_dump(plain, default_flow_style=True, width=1000)
     return text.removesuffix("\n").removesuffix("\n...")
 

@@ -31,10 +31,22 @@ class ResourceError(IsthmusError):
     """More workers, memory or devices were asked for than there are."""
 
 
+class OutOfMemory(ResourceError):
+    """Training did not fit into memory; a smaller micro-batch may."""
+
+
+class DiskFull(IsthmusError):
+    """A file system has no room left, or a quota is used up; what was finished is intact."""
+
+
 class TrainingDiverged(IsthmusError):
     """A loss or a gradient that is not finite; raised before the optimiser's step."""
 
     exit_code = 4
+
+
+class StoreUnavailable(IsthmusError):
+    """A tracking store that does not answer now, and may again."""
 
 
 class StratificationError(IsthmusError):

@@ -1,10 +1,17 @@
 """Writing files whole or not at all: write beside, flush to disk, then rename."""
 
+import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from isthmus.core.errors import DiskFull
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -71,6 +78,79 @@ def write_json(path: Path, value: Any) -> None:
         JSON-serialisable; non-finite numbers are refused.
     """
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def disk_full(error: BaseException, folder: Path) -> DiskFull | None:
+    """Say which folder has no room, if that is what an error comes of.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised; its causes are looked at too, for a library may tell of a full disk by an
+        error of its own.
+    folder : Path
+        Where things are written; named where the error names no file.
+
+    Returns
+    -------
+    DiskFull or None
+        With the folder, what is free there and what to do; None if the error is another one.
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, DiskFull):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            named = cause.filename if isinstance(cause.filename, str) else None
+            return _no_room(Path(named).parent if named else folder, cause.errno == errno.EDQUOT)
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL":
+            return _no_room(folder, by_quota=False)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextmanager
+def room_needed(folder: Path) -> Iterator[None]:
+    """Tell of a full disk by its own class.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the block writes.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DiskFull
+        If the block fails for want of room; every other error passes through.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = disk_full(error, folder)
+        if full is None or full is error:
+            raise
+        raise full from error
+
+
+def _no_room(folder: Path, by_quota: bool) -> DiskFull:
+    """Describe a folder into which nothing more can be written."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = f"{shutil.disk_usage(place).free / 2**20:.1f} MiB"
+    reason = "the user's quota is used up" if by_quota else "the file system is full"
+    return DiskFull(
+        f"{folder}: must have room for what is written, but {reason} ({free} are free now that "
+        "the unfinished file is gone). Every finished file is whole. Make room, or set "
+        "execution.output (or execution.store, for volumes) to another disk; then run the same "
+        "command again."
+    )
 
 
 def _discard(_: int) -> None:

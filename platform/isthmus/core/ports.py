@@ -10,6 +10,7 @@ FittedT = TypeVar("FittedT", covariant=True)
 SharedT = TypeVar("SharedT")
 PieceT = TypeVar("PieceT")
 ResultT = TypeVar("ResultT")
+DirectorT = TypeVar("DirectorT", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class TaskRunner(Protocol):
 
         An error of a piece, or of `on_done`, ends the run and is raised.
         """
+        ...
+
+
+class TrialExecutor(Protocol[DirectorT]):
+    """Runs the trials of a search somewhere, as its director says."""
+
+    def run(self, director: DirectorT) -> None:
+        """Ask for trials, run them, tell of them, until there is nothing more."""
         ...
 
 

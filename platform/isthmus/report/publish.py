@@ -1,25 +1,20 @@
 """Publishing a trial: a listener that writes its course and results to a tracking store.
 
-Parent run = the trial, child run = a fold. Runs are found again by digest, so that a trial that is
-continued continues its runs.
+Run = the trial, runs below it = its folds. Runs are found again, so that a trial that is continued
+continues its runs. Every event may be told again: what the store has is not written twice.
 """
 
-import json
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.errors import StoreUnavailable
 from isthmus.core.files import write_text
 from isthmus.core.ports import EpochEvent, RunLogger, RunStore
 from isthmus.report.across_summary import across_metrics
-from isthmus.report.figures import controls_figure, learning_curves
-from isthmus.report.pictures import reconstruction_figure, save_png
-from isthmus.report.strata_files import write_across_files, write_strata_files
+from isthmus.report.fold_files import ACROSS, STRATA, draw_fold, draw_trial, summary_text
+from isthmus.report.run_naming import flat_params, legal_names, run_name
 from isthmus.report.strata_words import stability_in_words, strata_in_words
-from isthmus.report.summary import summary_tables
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.record import RobustnessReport
 from isthmus.training.history import read_history
@@ -32,8 +27,8 @@ from isthmus.trial.events import (
     TrialStarted,
 )
 from isthmus.trial.fold import RANDOM_STRATA_FILE
-from isthmus.trial.panels import load_panels
 from isthmus.trial.records import TrialResult
+from isthmus.trial.replay import mark_published
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
 from isthmus.trial.tables import STRATA_TABLES
 
@@ -52,9 +47,10 @@ FOLD_FILES = (
     "normaliser.npz",
     "fold.json",
 )
-# Local folder of what is drawn; "strata" itself is where the job keeps its pieces.
-STRATA_FOLDER, STRATA_ARTIFACTS = "strata_report", "strata"
-ACROSS_FOLDER = "across_encoders"
+NOTE_TAG = "mlflow.note.content"
+
+# Opens the run of a trial with these labels.
+OpenTrial = Callable[[TrialStarted, Mapping[str, str]], RunLogger]
 
 
 class TrackingPublisher:
@@ -62,16 +58,22 @@ class TrackingPublisher:
 
     Parameters
     ----------
-    store : RunStore
-        Where to write.
+    open_trial : callable
+        Opens the run of the trial, as `opened_in` makes one.
+    note : str
+        Begins the run's description, which the trial's tables follow once there are any.
     """
 
-    def __init__(self, store: RunStore) -> None:
-        self._store = store
+    def __init__(self, open_trial: OpenTrial, note: str = "") -> None:
+        self._open = open_trial
+        self._note = note
         self._trial: RunLogger | None = None
         self._folds: dict[int, RunLogger] = {}
-        self._unfinished: list[RunLogger] = []
+        self._unfinished: dict[str, RunLogger] = {}
         self._tags: dict[str, str] = {}
+        self._directory: Path | None = None
+        # What was sent for an event, in case that it has to be told again.
+        self._sent: set[tuple[str, Path, str]] = set()
 
     def __call__(self, event: TrialEvent) -> None:
         """Hear of one event and write what it brings."""
@@ -93,14 +95,54 @@ class TrackingPublisher:
                 self._publish_trial(event.result, event.directory)
             case _:
                 pass
+        self._sent.clear()
 
     @property
     def run_id(self) -> str | None:
         """The tracking store's identifier of the trial's run, once it is open."""
         return self._trial.run_id if self._trial else None
 
+    @property
+    def directory(self) -> Path | None:
+        """The trial's folder, once its run is open."""
+        return self._directory
+
+    def end(self, succeeded: bool, tags: Mapping[str, str]) -> None:
+        """Close the trial's run, and those of folds that are open, with labels that say why.
+
+        Parameters
+        ----------
+        succeeded : bool
+            Whether what was cut short counts as a success, as a trial that a scheduler stopped
+            does.
+        tags : Mapping of str to str
+            Set on each run that is closed.
+        """
+        if self._trial is not None:
+            # The trial's own run comes last, whether it was closed before or not.
+            for run in reversed({self._trial.run_id: self._trial, **self._unfinished}.values()):
+                run.set_tags(tags)
+                self._finish(run, succeeded)
+
+    def close(self) -> None:
+        """Close as failed what was opened and has not been finished: the trial was cut short.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store is away; what is left can be closed by calling this again.
+        """
+        for run in tuple(reversed(self._unfinished.values())):
+            try:
+                self._finish(run, succeeded=False)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # whatever it is, it must not hide what cut the trial short
+                _log.warning("run %s could not be closed: %s", run.run_id, error)
+                self._unfinished.pop(run.run_id, None)
+
     def _open_trial(self, event: TrialStarted) -> None:
-        """Open the parent run with settings, digests and facts."""
+        """Open the trial's run with settings, digests and facts."""
         config = event.config
         self._tags = {
             "isthmus.trial": event.digest,
@@ -108,28 +150,20 @@ class TrackingPublisher:
             "isthmus.family": config.model.family,
             "isthmus.leaky": str(config.volumes.normalisation.leaky).lower(),
         }
-        name = run_name(config, event.digest)
-        run = self._store.open_run(config.name, name, event.digest, self._tags)
+        run = self._open(event, self._tags)
+        # An attempt at the trial that ended before its time may have left runs open.
+        self._trial, self._folds = run, {}
+        self._unfinished[run.run_id] = run
         run.log_params(flat_params(config))
         run.set_tags({f"isthmus.{key}": str(value) for key, value in event.facts.items()})
         for file in TRIAL_FILES:
-            run.log_artifact(event.directory / file)
-        self._trial = run
-        self._unfinished.append(run)
-
-    def close(self) -> None:
-        """Close as failed what was opened and has not been finished: the trial was cut short."""
-        while self._unfinished:
-            run = self._unfinished.pop()
-            try:
-                run.finish(succeeded=False)
-            except Exception as error:  # whatever it is, it must not hide what cut the trial short
-                _log.warning("run %s could not be closed: %s", run.run_id, error)
+            self._send(run, event.directory / file)
+        self._directory = event.directory
 
     def _finish(self, run: RunLogger, succeeded: bool) -> None:
         """Close a run."""
         run.finish(succeeded)
-        self._unfinished.remove(run)
+        self._unfinished.pop(run.run_id, None)
 
     def _fold(self, number: int) -> RunLogger:
         """Return the child run of a fold, opening it the first time."""
@@ -137,8 +171,8 @@ class TrackingPublisher:
             raise RuntimeError("a fold was published before its trial was opened")
         if number not in self._folds:
             tags = {**self._tags, "isthmus.fold": str(number)}
-            self._folds[number] = self._trial.child(f"fold {number}", tags)
-            self._unfinished.append(self._folds[number])
+            run = self._trial.child(f"fold {number}", tags)
+            self._folds[number] = self._unfinished[run.run_id] = run
         return self._folds[number]
 
     def _publish_fold(self, event: FoldFinished) -> None:
@@ -153,19 +187,13 @@ class TrackingPublisher:
             metrics = {name: value for name, value in record.items() if name != "epoch"}
             run.log_metrics(legal_names(metrics), step=int(record["epoch"]))
         run.log_metrics(legal_names(result.metrics))
-        for file in FOLD_FILES:
-            if (directory / file).exists():
-                run.log_artifact(directory / file)
-        for i, panel in enumerate(load_panels(directory / "panels.npz")):
-            picture = directory / "reconstructions" / f"{i}_{panel.participant_id}.png"
-            save_png(reconstruction_figure(panel, result.leaky), picture)
-            run.log_artifact(picture, "reconstructions")
-        publish_stratification(
-            run,
-            result.strata,
-            write_strata_files(result.strata, directory / STRATA_FOLDER, result.leaky),
-            with_metrics=False,
-        )
+        for name in FOLD_FILES:
+            if (directory / name).exists():
+                self._send(run, directory / name)
+        for folder, files in draw_fold(result, directory).items():
+            for file in files:
+                self._send(run, file, folder)
+        run.set_tags(_strata_tags(result.strata))
         self._finish(run, succeeded=True)
         write_text(published, run.run_id)
 
@@ -181,29 +209,49 @@ class TrackingPublisher:
             if value.standard_error is not None and "/" not in name
         }
         run.log_metrics(legal_names({**metrics, **errors}))
-        histories = {
-            fold.number: read_history(directory / f"fold-{fold.number}") for fold in result.folds
-        }
-        figures = {"learning_curves.png": learning_curves(histories, result.leaky)}
-        if result.succeeded:
-            figures["controls.png"] = controls_figure(result)
-        for file, figure in figures.items():
-            save_png(figure, directory / file)
-            run.log_artifact(directory / file)
-        tables = "\n".join(table.to_markdown() for table in summary_tables(result))
-        write_text(directory / "summary.md", tables)
-        for file in ("summary.md", "trial.json"):
-            run.log_artifact(directory / file)
+        self._send(run, directory / "trial.json")
+        for folder, files in draw_trial(result, directory).items():
+            for file in files:
+                self._send(run, file, folder)
         if result.across is not None:
-            files = write_across_files(result.across, directory / ACROSS_FOLDER, result.leaky)
-            publish_across(run, result.across, (*files, directory / ACROSS_FILE))
-        run.set_tags({"mlflow.note.content": tables, "isthmus.succeeded": str(result.succeeded)})
+            run.log_metrics(legal_names(across_metrics(result.across)))
+            if (directory / ACROSS_FILE).exists():
+                self._send(run, directory / ACROSS_FILE, ACROSS)
+        tables = "\n\n".join(filter(None, (self._note, summary_text(result))))
+        run.set_tags({NOTE_TAG: tables, "isthmus.succeeded": str(result.succeeded)})
         self._finish(run, result.succeeded)
+        mark_published(directory, run.run_id)
+
+    def _send(self, run: RunLogger, path: Path, folder: str = "") -> None:
+        """Copy a file to a run, once for an event."""
+        key = (run.run_id, path, folder)
+        if key not in self._sent:
+            run.log_artifact(path, folder)
+            self._sent.add(key)
 
 
-def publish_stratification(
-    run: RunLogger, report: RobustnessReport, files: Sequence[Path], with_metrics: bool = True
-) -> None:
+def opened_in(store: RunStore) -> OpenTrial:
+    """Open a trial's run by itself, found again by the trial's digest.
+
+    Parameters
+    ----------
+    store : RunStore
+        Where to write.
+
+    Returns
+    -------
+    callable
+        For a `TrackingPublisher`.
+    """
+
+    def open_trial(event: TrialStarted, tags: Mapping[str, str]) -> RunLogger:
+        name = run_name(event.config, event.digest)
+        return store.open_run(event.config.name, name, event.digest, tags)
+
+    return open_trial
+
+
+def publish_stratification(run: RunLogger, report: RobustnessReport, files: Sequence[Path]) -> None:
     """Write one encoder's report to a run: its numbers, pictures, page and tables.
 
     Parameters
@@ -214,16 +262,12 @@ def publish_stratification(
         What the robustness job found.
     files : sequence of Path
         Go into the artifact folder ``strata``; as `write_strata_files` returns them, with others.
-    with_metrics : bool
-        Whether the run still lacks the report's numbers, as a trial's fold does not.
     """
-    if with_metrics:
-        metrics = {f"strata_{name}": value for name, value in report.metrics().items()}
-        run.log_metrics(legal_names(metrics))
-    verdict = f"{strata_in_words(report)}; stability {stability_in_words(report)}"
-    run.set_tags({"isthmus.encoder_id": report.encoder_id, "isthmus.strata": verdict})
+    metrics = {f"strata_{name}": value for name, value in report.metrics().items()}
+    run.log_metrics(legal_names(metrics))
+    run.set_tags(_strata_tags(report))
     for file in files:
-        run.log_artifact(file, STRATA_ARTIFACTS)
+        run.log_artifact(file, STRATA)
 
 
 def publish_across(run: RunLogger, across: AcrossEncoders, files: Sequence[Path]) -> None:
@@ -241,80 +285,10 @@ def publish_across(run: RunLogger, across: AcrossEncoders, files: Sequence[Path]
     run.log_metrics(legal_names(across_metrics(across)))
     for file in files:
         if file.exists():
-            run.log_artifact(file, ACROSS_FOLDER)
+            run.log_artifact(file, ACROSS)
 
 
-def run_name(config: ExperimentConfig, digest: str) -> str:
-    """Name a run so that a list of runs can be read without opening them.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Settings of the trial.
-    digest : str
-        Identity of the trial.
-
-    Returns
-    -------
-    str
-        Such as ``"T1w+FA E512 depth 3 separable 4f6e2a1c"``.
-    """
-    model = config.model
-    leaky = " LEAKY" if config.volumes.normalisation.leaky else ""
-    return (
-        f"{'+'.join(config.fused_modalities)} E{model.embedding_size} depth {model.depth} "
-        f"{model.convolution}{leaky} {digest[:8]}"
-    )
-
-
-def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]:
-    """List the settings that can change a result by dotted path.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        Settings of the trial.
-
-    Returns
-    -------
-    dict
-        Exactly the settings that the digest covers, which is what the run is found by. Numbers
-        and booleans as they are, the rest as compact JSON or text.
-    """
-    return dict(_flatten(config.identifying_settings(), ""))
-
-
-def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Name metrics so that a tracking store takes them.
-
-    Parameters
-    ----------
-    metrics : Mapping of str to float
-        Named with the user's column and modality labels.
-
-    Returns
-    -------
-    dict of str to float
-        Characters other than letters, digits and ``_-. :/`` are replaced by ``_``.
-
-    Examples
-    --------
-    >>> legal_names({"probe_IQ (full).r/pca": 0.5})
-    {'probe_IQ _full_.r/pca': 0.5}
-    """
-    return {
-        re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII): value for name, value in metrics.items()
-    }
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:
-    """List leaves by dotted path."""
-    leaves: list[tuple[str, str | int | float | bool]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves += _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, str | int | float):
-            leaves.append((f"{prefix}{key}", value))
-        else:
-            leaves.append((f"{prefix}{key}", json.dumps(value)))
-    return leaves
+def _strata_tags(report: RobustnessReport) -> dict[str, str]:
+    """Say in words what one encoder's strata are worth."""
+    verdict = f"{strata_in_words(report)}; stability {stability_in_words(report)}"
+    return {"isthmus.encoder_id": report.encoder_id, "isthmus.strata": verdict}

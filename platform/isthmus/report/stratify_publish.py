@@ -4,15 +4,14 @@ A run below the trial's, named after what was computed; below it one for each en
 are several.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import isthmus
 from isthmus.config.stratify import StratifySettings
-from isthmus.core.files import write_json, write_text
+from isthmus.core.files import write_text
 from isthmus.core.ports import RunLogger
+from isthmus.report.drawn import Groups, drawn_once
 from isthmus.report.publish import publish_across, publish_stratification
 from isthmus.report.strata_files import write_across_files, write_strata_files
 from isthmus.trial.embedded import STRATIFY_TAG
@@ -20,7 +19,8 @@ from isthmus.trial.restratify import SETTINGS_FILE, Restratified
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
 from isthmus.trial.tables import write_strata_tables
 
-PUBLISHED_FILE, DRAWN_FILE = "published", "drawn.json"
+PUBLISHED_FILE = "published"
+_ENCODER, _ACROSS = "encoder ", "across"
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,20 @@ def draw_restratified(done: Restratified) -> Drawn:
         Every file that belongs to it, the records among them. What this version drew before is
         not drawn again.
     """
-    before = _read_drawn(done)
-    if before is not None:
-        return before
-    encoders = {}
-    for name, report in done.reports.items():
-        folder = done.directory / name
-        tables = write_strata_tables(report, folder)
-        files = write_strata_files(report, folder, done.leaky)
-        encoders[name] = (folder / STRATA_FILE, *tables, *files)
-    across = write_across_files(done.across, done.directory, done.leaky)
-    drawn = Drawn(encoders, (done.directory / ACROSS_FILE, *across))
-    _write_drawn(drawn, done)
-    return drawn
+
+    def draw() -> Groups:
+        groups = {}
+        for name, report in done.reports.items():
+            folder = done.directory / name
+            tables = write_strata_tables(report, folder)
+            files = write_strata_files(report, folder, done.leaky)
+            groups[f"{_ENCODER}{name}"] = (folder / STRATA_FILE, *tables, *files)
+        across = write_across_files(done.across, done.directory, done.leaky)
+        groups[_ACROSS] = (done.directory / ACROSS_FILE, *across)
+        return groups
+
+    groups = drawn_once(done.directory, done.key, draw)
+    return Drawn({name: groups[f"{_ENCODER}{name}"] for name in done.reports}, groups[_ACROSS])
 
 
 def publish_restratified(
@@ -124,31 +125,3 @@ def stratify_run_name(key: str) -> str:
     'stratify 4f6e2a1c'
     """
     return f"stratify {key[:8]}"
-
-
-def _write_drawn(drawn: Drawn, done: Restratified) -> None:
-    """List the files of a drawing that is complete."""
-    content = {
-        "version": isthmus.__version__,
-        "encoders": {name: [file.name for file in files] for name, files in drawn.encoders.items()},
-        "across": [file.name for file in drawn.across],
-    }
-    write_json(done.directory / DRAWN_FILE, content)
-
-
-def _read_drawn(done: Restratified) -> Drawn | None:
-    """Find a complete drawing by this version."""
-    try:
-        content = json.loads((done.directory / DRAWN_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    drawn = Drawn(
-        {
-            name: tuple(done.directory / name / file for file in files)
-            for name, files in content["encoders"].items()
-        },
-        tuple(done.directory / file for file in content["across"]),
-    )
-    files = [*drawn.across, *(file for own in drawn.encoders.values() for file in own)]
-    there = all(file.exists() for file in files)
-    return drawn if there and content["version"] == isthmus.__version__ else None

@@ -50,6 +50,7 @@ from isthmus.training.optimiser import learning_rate
 from isthmus.training.order import Slicing, epoch_batches, slicing, steps_per_epoch
 from isthmus.training.prefetch import prefetch
 from isthmus.training.ranks import Ranks, compute_settings, join_ranks
+from isthmus.training.shortage import typed_in_training
 from isthmus.training.step import Learner, StepPlan, make_learner, take_step
 from isthmus.training.task import TrainTask
 from isthmus.volumes.dataset import VolumeDataset
@@ -114,11 +115,13 @@ def fit(
         If the store lacks a subject of the fold or a modality of the model.
     ResourceError
         If another training is writing the folder, or there is no GPU where one is asked for.
+    OutOfMemory, DiskFull
+        If a step does not fit into memory, or the folder's disk is full.
     TrainingDiverged
         If a loss, gradient or step is not finite; the last checkpoint stays.
     """
     ranks = join_ranks(task.config.execution)
-    with ExitStack() as held:
+    with typed_in_training(task, ranks.world_size), ExitStack() as held:
         # A refusal of the first worker's reaches all: none is left waiting.
         ranks.from_first(lambda: held.enter_context(lock_folder(task.directory)))
         return _fit(task, ranks, on_epoch, on_step)

@@ -1,4 +1,4 @@
-"""Keep freed memory for the next step instead of handing it back to the system.
+"""What is done with freed memory: kept for the next step, given back after a shortage.
 
 A step on whole brains frees and asks again for hundreds of megabytes, layer by layer. The C
 library gives blocks of that size back at once, and the system clears every page anew: about a
@@ -7,6 +7,10 @@ which it needs again at the next.
 """
 
 import ctypes
+import gc
+import traceback
+
+import torch
 
 # from glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
@@ -27,3 +31,25 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT))
+
+
+def give_back_memory(error: BaseException) -> None:
+    """Let go of what a failed computation held, so that a smaller one finds room.
+
+    Parameters
+    ----------
+    error : BaseException
+        What ended it. The frames it came through are cleared: they hold the step's tensors for as
+        long as somebody holds the error.
+    """
+    failed: BaseException | None = error
+    while failed is not None:
+        traceback.clear_frames(failed.__traceback__)
+        failed = failed.__cause__ or failed.__context__
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        pass  # not glibc

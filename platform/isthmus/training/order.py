@@ -6,7 +6,9 @@ run on any number of workers see the same global batches.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.training import TrainingConfig
 from isthmus.core.errors import ConfigError
 from isthmus.core.seeds import generator
@@ -91,6 +93,45 @@ def slicing(config: TrainingConfig, world_size: int) -> Slicing:
             f"{' or '.join(map(str, nearest))}, or execution.workers to one of {works}."
         )
     return Slicing(size, steps, world_size)
+
+
+def smaller_micro_batch(config: ExperimentConfig, workers: int) -> dict[str, Any] | None:
+    """Find the settings that put fewer subjects into memory at a time, for the same global batch.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        The experiment that did not fit.
+    workers : int
+        Workers that share each slice.
+
+    Returns
+    -------
+    dict of str to Any or None
+        ``training.accumulation_steps``, the next larger that cuts the global batch into equal
+        parts; None if a worker computes one subject at a time already.
+
+    Notes
+    -----
+    The gradient of a step is the sum over its subjects however they are cut, so with group or
+    instance normalisation the same is trained, up to the rounding of sums. Batch normalisation
+    takes its statistics from one slice over all workers: with smaller slices it sees fewer
+    subjects, which is another experiment. Either way the setting is part of the digest, so the
+    change stands in the open and a training begun with larger slices is not gone on with.
+
+    Examples
+    --------
+    >>> from isthmus.config.load import resolve
+    >>> cohort = {"images": "{participant_id}_{modality}.nii", "modalities": ["T1w"]}
+    >>> training = {"global_batch_size": 12, "accumulation_steps": 2}
+    >>> smaller_micro_batch(resolve({"cohort": cohort, "training": training}), workers=2)
+    {'training.accumulation_steps': 3}
+    """
+    size, now = config.training.global_batch_size, config.training.accumulation_steps
+    for steps in range(now + 1, size // workers + 1):
+        if size % (steps * workers) == 0:
+            return {"training.accumulation_steps": steps}
+    return None
 
 
 def steps_per_epoch(n_subjects: int, global_batch_size: int) -> int:

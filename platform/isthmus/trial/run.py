@@ -24,6 +24,8 @@ from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.runner import InProcessRunner
 from isthmus.training.encoder import FittedEncoder
+from isthmus.training.lock import lock_folder
+from isthmus.training.shortage import typed_failures
 from isthmus.training.task import TrainTask
 from isthmus.trial.events import (
     EncodersComparing,
@@ -149,10 +151,19 @@ def run_trial(
     Raises
     ------
     IsthmusError
-        If the inputs cannot be used. A diverged fold is no exception: it is in the result.
+        If the inputs cannot be used, memory or the disk does not suffice, or another process is at
+        the same trial. A diverged fold is no exception: it is in the result.
     """
     trial = prepare_trial(experiment)
-    config, directory = experiment.config, trial.directory
+    with typed_failures(trial.directory, experiment.config), lock_folder(trial.directory):
+        return _run(trial, launcher, tell, runner or InProcessRunner())
+
+
+def _run(
+    trial: PreparedTrial, launcher: Launcher, tell: TrialListener, runner: TaskRunner
+) -> TrialResult:
+    """Run a trial in a folder that nobody else writes."""
+    config, directory = trial.experiment.config, trial.directory
     facts = trial_facts(config, trial.store, trial.participants, trial.split)
     _write_inputs(trial)
     tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
@@ -161,7 +172,7 @@ def run_trial(
         config.cohort,
         config.stratification,
         config.seed,
-        runner or InProcessRunner(),
+        runner,
     )
     finished: list[FoldResult] = []
     failed: list[FoldFailure] = []

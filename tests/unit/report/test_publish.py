@@ -9,12 +9,11 @@ from example_report import make_across, make_report
 
 from isthmus.report.publish import (
     TrackingPublisher,
-    flat_params,
-    legal_names,
+    opened_in,
     publish_across,
     publish_stratification,
-    run_name,
 )
+from isthmus.report.run_naming import flat_params, legal_names, run_name
 from isthmus.report.strata_files import write_strata_files
 from isthmus.report.strata_words import strata_in_words
 from isthmus.training.launch import InProcessLauncher
@@ -59,7 +58,7 @@ def publish(ran) -> Notebook:
     for mark in ran.directory.glob("fold-*/published"):
         mark.unlink()
     notebook = Notebook()
-    publisher = TrackingPublisher(notebook)
+    publisher = TrackingPublisher(opened_in(notebook))
     for event in ran.events:
         publisher(event)
     return notebook
@@ -90,7 +89,7 @@ def test_runs_metrics_and_artifacts(ran, published):
 
 def test_a_fold_that_was_published_is_not_published_again(ran, published):
     notebook = Notebook()
-    run_trial(ran.experiment, InProcessLauncher(), TrackingPublisher(notebook))
+    run_trial(ran.experiment, InProcessLauncher(), TrackingPublisher(opened_in(notebook)))
     assert not notebook.of("artifact", "fold 0")
     # opening a run again sets it running: it must be finished again too
     assert [e[1:] for e in notebook.of("finish")] == [
@@ -161,7 +160,7 @@ def test_the_settings_of_a_run_are_those_it_is_found_by(ran):
 
 def test_what_was_cut_short_is_closed_as_failed(ran):
     notebook = Notebook()
-    publisher = TrackingPublisher(notebook)
+    publisher = TrackingPublisher(opened_in(notebook))
     for event in ran.events[:3]:
         publisher(event)
     publisher.close()
@@ -174,7 +173,7 @@ def test_labels_become_legal_metric_names():
 
 
 def test_a_store_that_fails_at_closing_does_not_hide_the_reason(ran, caplog, monkeypatch):
-    publisher = TrackingPublisher(Notebook())
+    publisher = TrackingPublisher(opened_in(Notebook()))
     for event in ran.events[:2]:
         publisher(event)
 

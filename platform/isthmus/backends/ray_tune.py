@@ -1,0 +1,304 @@
+"""Ray Tune as what runs the trials of a search: placement, processes, their deaths.
+
+What is decided is decided by the director, on a ledger that outlives all of this: Tune's own state
+is of no use to a later sitting, so each begins a run of Tune of its own and throws it away.
+"""
+
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.tune
+from ray.exceptions import RayActorError, RayError
+from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from isthmus.backends.ray_worker import killed_for_memory
+from isthmus.backends.worker_share import TrialShare
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.load import Experiment
+from isthmus.core.errors import ResourceError
+from isthmus.report.fold_files import draw_pictures
+from isthmus.stratification.runner import InProcessRunner
+from isthmus.study.attempt import Assignment, Ending, attempt
+from isthmus.study.director import Director
+from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.events import StrataProgress, TrialEvent, TrialListener, tell_all
+from isthmus.trial.run import Launcher
+from isthmus.trial.wire import from_wire, to_wire
+
+_POLL_SECONDS = 0.2
+# How often a long robustness job is heard of.
+_STRATA_SECONDS = 10.0
+_EVENT, _ENDING, _NUMBER = "event", "ending", "number"
+
+Work = Callable[[Assignment, TrialListener], Ending]
+
+
+def train_and_draw(assignment: Assignment, tell: TrialListener) -> Ending:
+    """Run a trial in this process, and draw its pictures here too, not where they are published.
+
+    Parameters
+    ----------
+    assignment : Assignment
+        What to run.
+    tell : callable
+        Hears of each event, once what belongs to it is drawn.
+
+    Returns
+    -------
+    Ending
+        How it ended.
+    """
+    launcher = _launcher(assignment.experiment)
+    return attempt(assignment, launcher, InProcessRunner(), tell_all(draw_pictures, tell))
+
+
+@dataclass(frozen=True)
+class TuneExecutor:
+    """Run a search's trials (`isthmus.core.ports.TrialExecutor`), within a `ray_session`.
+
+    Attributes
+    ----------
+    share : TrialShare
+        What each trial reserves.
+    folder : Path
+        The search's; every node must reach it. Tune keeps what it cannot do without below it
+        while this lasts.
+    work : callable
+        What is done for each trial, in a process of Tune's.
+
+    Notes
+    -----
+    A trial of one worker trains in the process that Tune gave it, which the next trial is given
+    too; one of several workers is a driver there, of a nested Ray Train.
+    """
+
+    share: TrialShare
+    folder: Path
+    work: Work = train_and_draw
+
+    def run(self, director: Director) -> None:
+        """Run what the director says until there is nothing more.
+
+        Parameters
+        ----------
+        director : Director
+            Is asked and told from a thread of this call's own.
+
+        Raises
+        ------
+        Exception
+            What the director raised, such as that its ledger cannot be written.
+        ResourceError
+            If Ray itself is gone.
+        """
+        scratch = self.folder / ".tune"
+        shutil.rmtree(scratch, ignore_errors=True)
+        link = _Link(director)
+        failures: list[BaseException] = []
+
+        def fit() -> None:
+            """Wait for Tune, aside: in the main thread it would take over Ctrl-C."""
+            try:
+                self._tuner(link, scratch).fit()
+            except BaseException as error:
+                failures.append(error)
+
+        tune = threading.Thread(target=fit, name="ray-tune", daemon=True)
+        tune.start()
+        try:
+            while tune.is_alive():
+                tune.join(_POLL_SECONDS)
+        except BaseException:
+            link.is_over = True
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if link.failure is not None:
+            raise link.failure
+        if failures and isinstance(failures[0], RayError):
+            raise ResourceError(
+                f"Ray must run for as long as the search does, but it is gone: {failures[0]} Run "
+                "the same command again to go on."
+            ) from failures[0]
+        if failures:
+            raise failures[0]
+
+    def _tuner(self, link: "_Link", scratch: Path) -> Tuner:
+        """Describe the run to Ray Tune."""
+        work = self.work
+
+        def trial(config: dict[str, Any]) -> None:
+            """Run a trial in a process of Tune's."""
+            _work_in_process(config, work)
+
+        return Tuner(
+            ray.tune.with_resources(trial, self.share.resources),
+            tune_config=TuneConfig(
+                search_alg=_Suggestions(link),
+                scheduler=_Decisions(link),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=RunConfig(
+                name=uuid.uuid4().hex[:12],
+                storage_path=str(scratch),
+                verbose=0,
+                failure_config=FailureConfig(max_failures=0),
+            ),
+        )
+
+
+class _Link:
+    """What Tune's two seams share: the director, and how each trial ended.
+
+    An error of the director's would be wrapped by Tune beyond recognition, so it is kept here, and
+    everything is brought to an end.
+    """
+
+    def __init__(self, director: Director) -> None:
+        self.director = director
+        self.is_over = False
+        self.failure: BaseException | None = None
+        self.endings: dict[int, Ending] = {}
+
+    def ask(self, question: Callable[[], Any], otherwise: Any) -> Any:
+        """Ask the director, unless something went wrong before."""
+        if self.is_over:
+            return otherwise
+        try:
+            return question()
+        except BaseException as error:
+            self.failure, self.is_over = error, True
+            return otherwise
+
+
+class _Suggestions(Searcher):  # type: ignore[misc]
+    """Tune's question for the next trial."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Take no objective from Tune."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """Hand out a trial; None: not now."""
+        told = self._link.ask(self._link.director.next, "done")
+        if isinstance(told, Assignment):
+            return _packed(told)
+        return Searcher.FINISHED if told == "done" else None
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Leave that to the scheduler's seam, which is told more."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the ledger does."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Take up nothing."""
+
+
+class _Decisions(FIFOScheduler):  # type: ignore[misc]
+    """What Tune tells of trials."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass an event on, and stop the trial if the director says so."""
+        link, number = self._link, trial.config[_NUMBER]
+        if _ENDING in result:
+            link.endings[number] = Ending(**result[_ENDING])
+        if _EVENT not in result:
+            return str(TrialScheduler.CONTINUE)
+        go_on = link.ask(lambda: link.director.hear(number, from_wire(result[_EVENT])), False)
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+    def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Tell the director that a trial ended, or was stopped."""
+        self._end(trial, Ending("halted"))
+
+    def on_trial_error(self, controller: Any, trial: Any) -> None:
+        """Tell the director that a trial's process is gone."""
+        error = trial.get_pickled_error() or trial.get_error()
+        self._end(trial, _ending_of(error))
+
+    def _end(self, trial: Any, unsaid: Ending) -> None:
+        """End a trial as it said, or as it must have."""
+        link, number = self._link, trial.config[_NUMBER]
+        ending = link.endings.pop(number, unsaid)
+        link.ask(lambda: link.director.end(number, ending), None)
+
+
+def _ending_of(error: Exception | None) -> Ending:
+    """Sort the end of a process."""
+    name = type(error).__name__
+    if error is not None and killed_for_memory(error):
+        return Ending("memory", "OutOfMemory", "its process was killed for want of memory")
+    if isinstance(error, RayActorError):
+        return Ending("died", "WorkerDied", "it was killed, or its node is gone")
+    lines = str(error).strip().splitlines() or [name]
+    return Ending("failed", name, lines[-1])
+
+
+def _packed(assignment: Assignment) -> dict[str, Any]:
+    """Write an assignment as plain values."""
+    experiment = assignment.experiment
+    return {
+        _NUMBER: assignment.number,
+        "experiment": experiment.config.model_dump(mode="json"),
+        "folder": str(experiment.folder),
+    }
+
+
+def _work_in_process(config: dict[str, Any], work: Work) -> None:
+    """Run a trial in the process that Tune gave it, and tell of it."""
+    settings = ExperimentConfig.model_validate(config["experiment"])
+    experiment = Experiment(settings, Path(config["folder"]))
+    ending = work(Assignment(config[_NUMBER], experiment), _teller())
+    _let_go()
+    ray.tune.report({_ENDING: asdict(ending)})
+
+
+def _launcher(experiment: Experiment) -> Launcher:
+    """One worker trains in this process; several on a nested Ray Train."""
+    if experiment.config.execution.workers == 1:
+        return InProcessLauncher()
+    # Brings in all of Ray Train and Ray Data.
+    from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415
+
+    return RayTrainLauncher()
+
+
+def _teller() -> TrialListener:
+    """Make a listener that tells the driver, and does not drown it."""
+    quiet_until = 0.0
+
+    def tell(event: TrialEvent) -> None:
+        nonlocal quiet_until
+        if isinstance(event, StrataProgress):
+            if time.monotonic() < quiet_until:
+                return
+            quiet_until = time.monotonic() + _STRATA_SECONDS
+        ray.tune.report({_EVENT: to_wire(event)})
+
+    return tell
+
+
+def _let_go() -> None:
+    """Leave a GPU's memory to the next trial of this process."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,125 @@
+"""`isthmus compare`: the ranking of a study in the terminal, with intervals."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.terminal import (
+    AsJson,
+    Traceback,
+    command,
+    out,
+    print_json,
+    print_table,
+)
+from isthmus.core.errors import ConfigError
+from isthmus.report.study_files import PAGE_FILE
+from isthmus.report.study_summary import study_tables
+from isthmus.study.record_json import STUDY_FILE, read_study, study_to_json
+from isthmus.study.records import StudyResult
+
+RUNS = Path("runs")
+DEFAULT_LIMIT = 20
+
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Folder of a search, or its name below ./runs.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, metavar="N", help=f"Rows of a table of trials; default {DEFAULT_LIMIT}."
+    ),
+]
+
+
+@command
+def compare(
+    study: Study,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    traceback: Traceback = False,
+) -> None:
+    """Rank a study's trials: values with standard errors, Pareto front, importance, cost."""
+    if as_json and limit is not None:
+        raise ConfigError(
+            "--limit is for tables: --json has all trials, by number. Leave one of them out."
+        )
+    folder = find_study(study)
+    result = load_study(folder)
+    if as_json:
+        print_json({**study_to_json(result), "directory": str(folder)})
+        return
+    show_study(result, limit or DEFAULT_LIMIT)
+    if (folder / PAGE_FILE).exists():
+        out.print(f"figures  {folder / PAGE_FILE}", markup=False)
+
+
+def find_study(study: str) -> Path:
+    """Find a study's folder.
+
+    Parameters
+    ----------
+    study : str
+        A folder, or the name of one below ``./runs``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; the message names those that there are.
+    """
+    for folder in (Path(study), RUNS / study):
+        if folder.is_dir():
+            return folder
+    known = sorted(file.parent.name for file in RUNS.glob(f"*/{STUDY_FILE}"))
+    close = get_close_matches(study, known, n=1)
+    advice = (
+        f"Did you mean {close[0]!r}?"
+        if close
+        else f"Below {RUNS}: {', '.join(known[-5:]) or 'none'}. Give the folder's path."
+    )
+    raise ConfigError(
+        f"STUDY must be the folder of a search or the name of one below ./{RUNS}, but there is no "
+        f"{study!r}. {advice}"
+    )
+
+
+def load_study(folder: Path) -> StudyResult:
+    """Read how a study stands.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of a search.
+
+    Returns
+    -------
+    StudyResult
+        As its last sitting wrote it.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is none of a search.
+    """
+    return read_study(folder)
+
+
+def show_study(result: StudyResult, limit: int = DEFAULT_LIMIT) -> None:
+    """Print a study's tables for people.
+
+    Parameters
+    ----------
+    result : StudyResult
+        A study as it stands.
+    limit : int
+        Most rows of a table of trials.
+    """
+    for table in study_tables(result, limit):
+        print_table(table)

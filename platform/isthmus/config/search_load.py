@@ -1,0 +1,148 @@
+"""Loading a search space: file, then overrides; each miss named with its place."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.load import explain, read_yaml
+from isthmus.config.paths import require_path, settings_paths
+from isthmus.config.search_checks import (
+    checked_dimensions,
+    checked_objectives,
+    sampler_misses,
+    scheduler_misses,
+)
+from isthmus.config.search_first import checked_first, first_points
+from isthmus.config.search_space import (
+    Categorical,
+    FloatRange,
+    IntRange,
+    ObjectiveConfig,
+    SearchSpace,
+)
+from isthmus.config.strict_yaml import parse_yaml
+from isthmus.core.errors import ConfigError
+
+_OPTION = "--space-set"
+
+
+def is_space(content: Mapping[str, Any]) -> bool:
+    """Tell a search space from an experiment.
+
+    Parameters
+    ----------
+    content : Mapping
+        As read from a file.
+
+    Returns
+    -------
+    bool
+        Whether it has dimensions.
+    """
+    return "space" in content
+
+
+def load_space(
+    path: Path, experiment: ExperimentConfig | None = None, overrides: Sequence[str] = ()
+) -> SearchSpace:
+    """Read a search space and check every path and value in it.
+
+    Parameters
+    ----------
+    path : Path
+        The space's YAML.
+    experiment : ExperimentConfig, optional
+        What is to be searched; with it, objectives, scheduler and first points are checked
+        against its folds, epochs, modalities and settings too.
+    overrides : sequence of str
+        ``dotted.path=value`` into the space, the value in YAML: ``budget.n_trials=3``,
+        ``space.model.depth.high=4``.
+
+    Returns
+    -------
+    SearchSpace
+        Values in their settings' own types, each condition as a list of the values that meet it,
+        metrics by their full names.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or anything in it cannot be searched; a line for each miss.
+    """
+    source = str(path)
+    content = _overridden({"name": path.stem, **read_yaml(path)}, overrides, source)
+    try:
+        space = SearchSpace.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(error, source, _known(content))) from None
+    dimensions, misses = checked_dimensions(space.space)
+    _raise(misses, source)
+    space = space.model_copy(update={"space": dimensions})
+    first, misses_of_first = checked_first(space)
+    objectives, misses_of_objectives = checked_objectives(space.objectives, experiment)
+    space = space.model_copy(update={"try_first": first, "objectives": objectives})
+    misses = [*misses_of_first, *misses_of_objectives, *sampler_misses(space)]
+    misses += scheduler_misses(space, experiment)
+    _raise(misses, source)
+    if experiment is not None:
+        try:
+            first_points(space, experiment)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+    return space
+
+
+def _raise(misses: Sequence[str], source: str) -> None:
+    """Raise all misses as one error, a line for each."""
+    if misses:
+        lines = [line for miss in misses for line in miss.splitlines()]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines))
+
+
+def _overridden(
+    content: Mapping[str, Any], overrides: Sequence[str], source: str
+) -> dict[str, Any]:
+    """Lay overrides over a space."""
+    done = copy.deepcopy(dict(content))
+    for text in overrides:
+        path, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ConfigError(f"{_OPTION} must be path=value, got {text!r}.")
+        known = _known(done)
+        require_path(path, _OPTION, known)
+        *groups, leaf = known[path]
+        tree = done
+        for name in groups:
+            tree = tree.setdefault(name, {})
+            if not isinstance(tree, dict):
+                raise ConfigError(
+                    f"{source}: {name}: must be a group for {_OPTION} {path}, got {tree!r:.80}."
+                )
+        try:
+            tree[leaf] = parse_yaml(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{_OPTION} {path}: the value must be YAML, got {value!r}.") from None
+    return done
+
+
+def _known(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """List all dotted paths into a space, with the keys that they stand for."""
+    known = {path: tuple(path.split(".")) for path in settings_paths(SearchSpace)}
+    space, objectives = content.get("space"), content.get("objectives")
+    for path in space if isinstance(space, Mapping) else ():
+        known[f"space.{path}"] = ("space", path)
+        known |= {f"space.{path}.{name}": ("space", path, name) for name in _dimension_fields()}
+    for number in range(len(objectives) if isinstance(objectives, list) else 0):
+        for name in ObjectiveConfig.model_fields:
+            known[f"objectives.{number}.{name}"] = ("objectives", str(number), name)
+    return known
+
+
+def _dimension_fields() -> Iterator[str]:
+    """Yield the names that any kind of dimension has, each once."""
+    yield from dict.fromkeys(n for k in (Categorical, IntRange, FloatRange) for n in k.model_fields)

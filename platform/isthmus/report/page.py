@@ -1,0 +1,146 @@
+"""One self-contained page: tables and interactive figures, without any network."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plotly.offline import get_plotlyjs
+
+from isthmus.report.chart_looks import Chart
+from isthmus.report.strata_captions import Caption
+from isthmus.report.strata_views import Absent
+from isthmus.report.strata_words import LEAKY
+from isthmus.report.table import Table
+
+# Nothing may be fetched or sent: a page from elsewhere, names of columns included, stays harmless.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; form-action 'none'; base-uri 'none'"
+)
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 0 auto;
+  padding: 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 0.3rem; }
+nav a { margin-right: 1rem; }
+.leaky { background: #D55E00; color: white; padding: 0.4rem 0.8rem; font-weight: 600; }
+.note, .not-shown { color: #555; font-size: 0.9rem; max-width: 56rem; margin: 0.3rem 0; }
+.reads { max-width: 56rem; margin: 0.3rem 0; }
+.absent { border-left: 4px solid #C8C8C8; padding: 0.3rem 0.8rem; }
+#figure-plane, #figure-agreement { max-width: 52rem; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; margin: 0.4rem 0; }
+th, td { border-bottom: 1px solid #E4E4E4; padding: 0.2rem 0.6rem; text-align: left;
+  vertical-align: top; }
+th { border-bottom: 2px solid #999; }
+"""
+_DRAW = """
+const figures = JSON.parse(document.getElementById("figures").textContent);
+const options = {displaylogo: false, responsive: true, plotlyServerURL: "",
+  modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d"]};
+const drawn = Object.entries(figures).map(([key, figure]) => {
+  const place = document.getElementById("figure-" + key);
+  return Plotly.newPlot(place, figure.data, figure.layout, options)
+    .catch((error) => { place.textContent = "Not drawn: " + error; throw error; });
+});
+Promise.all(drawn).then(() => { document.body.dataset.drawn = String(drawn.length); });
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One figure of a page, with its words.
+
+    Attributes
+    ----------
+    key : str
+        The figure's name in the page.
+    words : Caption
+        How to read it, and what it does not show.
+    chart : plotly.graph_objects.Figure or Absent
+        The figure, or why there is none.
+    """
+
+    key: str
+    words: Caption
+    chart: Chart | Absent
+
+
+def page_of(
+    title: str, said: str, tables: Sequence[Table], sections: Sequence[Section], leaky: bool
+) -> str:
+    """Put a page together.
+
+    Parameters
+    ----------
+    title : str
+        What it is of.
+    said : str
+        The main numbers in a line or two.
+    tables : sequence of Table
+        Stand below the figures.
+    sections : sequence of Section
+        The figures, in order.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then the page says so.
+
+    Returns
+    -------
+    str
+        HTML of about 5 MB, nearly all of it plotly.js. Nothing in it can fetch, send or run
+        anything, whatever a column or a setting is named.
+    """
+    figures = {s.key: s.chart for s in sections if not isinstance(s.chart, Absent)}
+    content = json.dumps({key: json.loads(chart.to_json()) for key, chart in figures.items()})
+    # in a script no "<" may stand that could end it
+    content = content.replace("<", "\\u003c")
+    links = "".join(
+        f'<a href="#{section.key}">{html.escape(section.words.title)}</a> ' for section in sections
+    )
+    return "\n".join(
+        (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{html.escape(title)}</title><style>{_STYLE}</style>",
+            f"<script>{get_plotlyjs()}</script></head><body>",
+            f'<p class="leaky">{html.escape(LEAKY)}</p>' if leaky else "",
+            f'<h1>{html.escape(title)}</h1><p class="note">{html.escape(said)}</p>',
+            f'<nav>{links}<a href="#tables">Tables</a></nav>',
+            *(_section(section) for section in sections),
+            '<div id="tables"></div>',
+            *(_table(table.labelled(leaky)) for table in tables),
+            f'<script type="application/json" id="figures">{content}</script>',
+            f"<script>{_DRAW}</script></body></html>\n",
+        )
+    )
+
+
+def _section(section: Section) -> str:
+    """Write one figure's place and its words."""
+    words = section.words
+    if isinstance(section.chart, Absent):
+        place = f'<p class="absent">Not drawn. {html.escape(section.chart.reason)}</p>'
+    else:
+        place = f'<div id="figure-{section.key}"></div>'
+    return (
+        f'<section id="{section.key}"><h2>{html.escape(words.title)}</h2>'
+        f'<p class="reads">{html.escape(words.reads)}</p>'
+        f'<p class="not-shown"><b>Does not show:</b> {html.escape(words.not_shown)}</p>'
+        f"{place}</section>"
+    )
+
+
+def _table(table: Table) -> str:
+    """Write one table."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
+    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f'<h2>{html.escape(table.title)}</h2><div class="table"><table><thead><tr>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table></div>{note}"
+    )

@@ -1,0 +1,84 @@
+"""How a trial, its settings and its numbers are named in a tracking store."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.config.experiment import ExperimentConfig
+
+
+def run_name(config: ExperimentConfig, digest: str) -> str:
+    """Name a run so that a list of runs can be read without opening them.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Settings of the trial.
+    digest : str
+        Identity of the trial.
+
+    Returns
+    -------
+    str
+        Such as ``"T1w+FA E512 depth 3 separable 4f6e2a1c"``.
+    """
+    model = config.model
+    leaky = " LEAKY" if config.volumes.normalisation.leaky else ""
+    return (
+        f"{'+'.join(config.fused_modalities)} E{model.embedding_size} depth {model.depth} "
+        f"{model.convolution}{leaky} {digest[:8]}"
+    )
+
+
+def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]:
+    """List the settings that can change a result by dotted path.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Settings of the trial.
+
+    Returns
+    -------
+    dict
+        Exactly the settings that the digest covers, which is what the run is found by. Numbers
+        and booleans as they are, the rest as compact JSON or text.
+    """
+    return dict(_flatten(config.identifying_settings(), ""))
+
+
+def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name metrics so that a tracking store takes them.
+
+    Parameters
+    ----------
+    metrics : Mapping of str to float
+        Named with the user's column and modality labels.
+
+    Returns
+    -------
+    dict of str to float
+        Characters other than letters, digits and ``_-. :/`` are replaced by ``_``.
+
+    Examples
+    --------
+    >>> legal_names({"probe_IQ (full).r/pca": 0.5})
+    {'probe_IQ _full_.r/pca': 0.5}
+    """
+    return {
+        re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII): value for name, value in metrics.items()
+    }
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:
+    """List leaves by dotted path."""
+    leaves: list[tuple[str, str | int | float | bool]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves += _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, str | int | float):
+            leaves.append((f"{prefix}{key}", value))
+        else:
+            leaves.append((f"{prefix}{key}", json.dumps(value)))
+    return leaves

@@ -1,0 +1,110 @@
+"""One attempt at a trial, wherever it runs: what it is given and how it ended."""
+
+import traceback
+from dataclasses import dataclass
+from typing import Literal
+
+from isthmus.config.load import Experiment
+from isthmus.core.errors import DiskFull, IsthmusError, OutOfMemory
+from isthmus.core.ports import TaskRunner
+from isthmus.trial.events import TrialListener
+from isthmus.trial.run import Launcher, run_trial
+
+EndingKind = Literal["finished", "failed", "memory", "disk", "died", "halted"]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to be run.
+
+    Attributes
+    ----------
+    number : int
+        Of the trial within its study.
+    experiment : Experiment
+        Resolved settings and folders; what the trial's folder holds is continued.
+    """
+
+    number: int
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes
+    ----------
+    kind : str
+        ``finished``: its folder holds a result; ``failed``: by an error that would come again;
+        ``memory``: it ran out of it; ``disk``: the disk is full; ``died``: its process did;
+        ``halted``: it was told to stop.
+    error : str
+        Class of the error; empty where there is none.
+    message : str
+        What it said.
+    """
+
+    kind: EndingKind
+    error: str = ""
+    message: str = ""
+
+
+def attempt(
+    assignment: Assignment, launcher: Launcher, runner: TaskRunner, tell: TrialListener
+) -> Ending:
+    """Run a trial in this process, and say how that ended instead of raising.
+
+    Parameters
+    ----------
+    assignment : Assignment
+        What to run.
+    launcher : TrainLauncher
+        Where folds are trained.
+    runner : TaskRunner
+        Where the robustness job's pieces are computed.
+    tell : callable
+        Hears of each event; what it raises ends the attempt and is raised.
+
+    Returns
+    -------
+    Ending
+        ``finished``, or the error by type.
+    """
+    heard = _Heard(tell)
+    try:
+        run_trial(assignment.experiment, launcher, heard, runner)
+    except Exception as error:
+        if error is heard.raised:
+            raise
+        return _ending_of(error)
+    return Ending("finished")
+
+
+class _Heard:
+    """Tells an error of the listener from one of the trial."""
+
+    def __init__(self, tell: TrialListener) -> None:
+        self._tell = tell
+        self.raised: Exception | None = None
+
+    def __call__(self, event: object) -> None:
+        """Pass an event on."""
+        try:
+            self._tell(event)  # type: ignore[arg-type]
+        except Exception as error:
+            self.raised = error
+            raise
+
+
+def _ending_of(error: Exception) -> Ending:
+    """Sort an error by what can be done about it."""
+    name, message = type(error).__name__, str(error)
+    if isinstance(error, OutOfMemory):
+        return Ending("memory", name, message)
+    if isinstance(error, DiskFull):
+        return Ending("disk", name, message)
+    if isinstance(error, IsthmusError):
+        return Ending("failed", name, message)
+    where = "".join(traceback.format_exception(error)[-2:])
+    return Ending("failed", name, f"a bug in isthmus: {message or name}\n{where}")

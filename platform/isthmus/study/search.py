@@ -1,0 +1,186 @@
+"""A search's place and identity: where it is kept, and whether it is the one that is there.
+
+The search's folder lies beside its trials' and holds
+
+    search.json  experiment.yaml  space.yaml  split.json     what is searched, enough to go on
+    study.db                                                 the trials, where nothing else is set
+    study.json  summary.md  ...                              what came of it
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus.cohort.splits import save_split
+from isthmus.config.load import Experiment, dump_experiment
+from isthmus.config.paths import flatten
+from isthmus.config.search_space import SearchSpace
+from isthmus.config.strict_yaml import format_yaml
+from isthmus.core.digest import digest_of
+from isthmus.core.errors import ConfigError
+from isthmus.core.files import write_json, write_text
+from isthmus.trial.run import PreparedTrial, prepare_trial
+
+SEARCH_FILE, EXPERIMENT_FILE, SPACE_FILE = "search.json", "experiment.yaml", "space.yaml"
+_MOST_SHOWN = 12
+# What a search may cost, and what people call it and say of it, is no part of what it is.
+_NO_IDENTITY = {"name", "description", "budget"}
+
+Identity = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A search whose inputs are open and whose identity is known.
+
+    Attributes
+    ----------
+    trial : PreparedTrial
+        The experiment that is varied.
+    space : SearchSpace
+        How it is varied.
+    folder : Path
+        Where the search is kept.
+    study_id : str
+        Identity of the search: experiment, data, folds and space, but for what varies.
+    """
+
+    trial: PreparedTrial
+    space: SearchSpace
+    folder: Path
+    study_id: str
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study where many are kept, such as in a database."""
+        return f"{self.folder.name}-{self.study_id[:12]}"
+
+
+def prepare_search(experiment: Experiment, space: SearchSpace, fork: bool) -> PreparedSearch:
+    """Open the inputs of a search and find its place, where it may have been begun before.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings; the cohort must be ingested.
+    space : SearchSpace
+        Checked against the experiment.
+    fork : bool
+        Begin another search beside those of the name that differ.
+
+    Returns
+    -------
+    PreparedSearch
+        With its folder made and what is searched written down in it.
+
+    Raises
+    ------
+    ConfigError
+        If a search of the name is there, but of another experiment, cohort or space, and `fork`
+        is false; the message lists the differences.
+    IsthmusError
+        As `prepare_trial`.
+    """
+    trial = prepare_trial(experiment)
+    identity = identity_of(trial, space)
+    study_id = digest_of(identity)
+    name = f"{experiment.config.name}-search-{space.name}"
+    places = [folder for folder in _places(experiment.output, name) if _is_begun(folder)]
+    here = next((f for f in places if _read(f)["study_id"] == study_id), None)
+    if here is None and places and not fork:
+        raise ConfigError(_another(places[-1], _read(places[-1])["identity"], identity))
+    if here is None:
+        free = (f for f in _names(experiment.output, name) if not _is_begun(f))
+        here = next(free)
+    prepared = PreparedSearch(trial, space, here, study_id)
+    _write(prepared, identity)
+    return prepared
+
+
+def identity_of(trial: PreparedTrial, space: SearchSpace) -> dict[str, Any]:
+    """List all that makes a search what it is.
+
+    Parameters
+    ----------
+    trial : PreparedTrial
+        The experiment that is varied.
+    space : SearchSpace
+        How.
+
+    Returns
+    -------
+    dict of str to Any
+        JSON values by dotted path: settings but for those that vary, the data's digests, the space.
+    """
+    settings = flatten(trial.experiment.config.identifying_settings())
+    search = space.model_dump(mode="json", exclude=_NO_IDENTITY)
+    dimensions = search.pop("space")
+    return {
+        **{path: value for path, value in settings.items() if path not in space.space},
+        **{
+            f"digest of {name}": trial.identity[name]
+            for name in ("images", "participants", "split")
+        },
+        **{f"space.{path}": dimension for path, dimension in dimensions.items()},
+        **flatten(search, "search."),
+    }
+
+
+def _another(folder: Path, before: Identity, now: Identity) -> str:
+    """Say how a search differs from the one that is there."""
+    lines = []
+    for path in sorted({*before, *now}):
+        old, new = before.get(path, "not there"), now.get(path, "not there")
+        if old != new:
+            lines.append(f"  {path}: was {json.dumps(old):.80}, is {json.dumps(new):.80}")
+    more = f"\n  and {len(lines) - _MOST_SHOWN} more" if len(lines) > _MOST_SHOWN else ""
+    listed = "\n".join(lines[:_MOST_SHOWN])
+    return (
+        f"{folder}: a search that is continued must be the one that was begun, but it differs:\n"
+        f"{listed}{more}\nTake that back, give the space another name, or begin another search "
+        "beside it with --fork; finished trials that it has in common are not repeated."
+    )
+
+
+def _names(output: Path, name: str) -> Any:
+    """Name the places of a search and of its forks."""
+    yield output / name
+    number = 2
+    while True:
+        yield output / f"{name}-{number}"
+        number += 1
+
+
+def _places(output: Path, name: str) -> list[Path]:
+    """List the places in use, oldest first."""
+    places = []
+    for folder in _names(output, name):
+        if not folder.exists():
+            return places
+        places.append(folder)
+    return places
+
+
+def _is_begun(folder: Path) -> bool:
+    """Tell whether a search is kept in a folder."""
+    return (folder / SEARCH_FILE).exists()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Read what is searched in a folder."""
+    content: dict[str, Any] = json.loads((folder / SEARCH_FILE).read_text(encoding="utf-8"))
+    return content
+
+
+def _write(search: PreparedSearch, identity: Identity) -> None:
+    """Leave in the folder what is needed to go on, and to read it."""
+    folder, trial = search.folder, search.trial
+    folder.mkdir(parents=True, exist_ok=True)
+    save_split(trial.split, folder / "split.json")
+    located = trial.experiment.located(split_file=folder / "split.json")
+    write_text(folder / EXPERIMENT_FILE, dump_experiment(located))
+    write_text(folder / SPACE_FILE, format_yaml(search.space.model_dump(mode="json")))
+    content = {"schema_version": 1, "study_id": search.study_id, "identity": dict(identity)}
+    write_json(folder / SEARCH_FILE, content)

@@ -1,0 +1,70 @@
+"""A real `mlflow server` on loopback that can be killed and started again at the same address."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[1] / "platform"
+START_SECONDS = 90.0
+
+
+class MlflowServer:
+    """One server over a sqlite file; it takes 10 to 55 s to start."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{self._home / 'mlflow.db'}"),
+            *("--artifacts-destination", str(self._home / "artifacts")),
+        ]
+        log = self._home / "log"
+        with log.open("ab") as written:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._home,
+                stdout=written,
+                stderr=written,
+                start_new_session=True,
+                env={**environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            )
+        limit = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < limit, log.read_text()
+            time.sleep(0.3)
+
+    def kill(self) -> None:
+        """End it and its workers at once."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        """Ask for its health."""
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+            return True
+        return False
+
+
+def environment() -> dict[str, str]:
+    """Let a child process find the package, installed or not."""
+    return {**os.environ, "PYTHONPATH": str(SOURCES)}
