@@ -1,19 +1,13 @@
-"""The ledger of a search on real Optuna: sqlite and journal files, killed processes, full disks."""
+"""The ledger of a search on real Optuna: what is suggested, what is kept."""
 
 import itertools
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
+from kept_study import make_ledger, seen_by_optuna, start_python
 from small_space import SAMPLERS, make_ending, make_space, make_values, search
 
 from isthmus.backends.optuna_search import OptunaLedger
@@ -24,7 +18,6 @@ from isthmus.core.errors import ConfigError
 from isthmus.study.records import TrialRecord
 
 KINDS = ("sqlite", "journal")
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=KINDS)
@@ -37,40 +30,15 @@ def journal(tmp_path: Path) -> str:
     return f"journal:///{tmp_path}/study.log"
 
 
-def _ledger(url: str, space: SearchSpace | None = None, **more: Any) -> OptunaLedger:
-    return OptunaLedger(url, "study", space or make_space(), 0, **more)
-
-
-def _optuna(url: str) -> optuna.Study:
-    """The study as Optuna's own tools see it."""
-    if url.startswith("journal"):
-        backend = optuna.storages.journal.JournalFileBackend(url.removeprefix("journal:///"))
-        storage: Any = optuna.storages.JournalStorage(backend)
-    else:
-        storage = optuna.storages.RDBStorage(url)
-    return optuna.load_study(study_name="study", storage=storage)
-
-
-def _run(script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python process that can import what this test can."""
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent / "platform")])
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *arguments],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_a_serial_search_is_the_same_in_one_sitting_and_in_many(kind: str, tmp_path: Path) -> None:
     n_objectives = 1 if kind == "cmaes" else 2
     space = make_space(kind, n_objectives)
-    with _ledger(f"sqlite:///{tmp_path}/one", space) as ledger:
+    with make_ledger(f"sqlite:///{tmp_path}/one", space) as ledger:
         at_once = search(ledger, 12, n_objectives)
     one_by_one = []
     for _ in range(12):
-        with _ledger(f"journal:///{tmp_path}/many", space) as ledger:
+        with make_ledger(f"journal:///{tmp_path}/many", space) as ledger:
             one_by_one += search(ledger, 1, n_objectives)
     assert one_by_one == at_once
     with OptunaLedger(f"journal:///{tmp_path}/other", "study", space, 1) as ledger:
@@ -89,7 +57,7 @@ def test_hashes_of_a_process_do_not_change_what_is_suggested(tmp_path: Path) -> 
     told = []
     for seed in ("1", "2"):
         (tmp_path / seed).mkdir()
-        process = _run(script, str(tmp_path / seed), PYTHONHASHSEED=seed)
+        process = start_python(script, str(tmp_path / seed), PYTHONHASHSEED=seed)
         told.append(process.communicate(timeout=120)[0])
         assert process.returncode == 0
     assert told[0] == told[1]
@@ -98,7 +66,7 @@ def test_hashes_of_a_process_do_not_change_what_is_suggested(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_points_have_the_values_of_their_dimensions(kind: str, journal: str) -> None:
-    with _ledger(journal, make_space(kind)) as ledger:
+    with make_ledger(journal, make_space(kind)) as ledger:
         points = search(ledger, 20)
         assert [record.point for record in ledger.trials()] == points
     assert {point["model.convolution"] for point in points} == {"separable", "standard"}
@@ -121,7 +89,7 @@ def test_choices_that_python_takes_for_equal_stay_apart(journal: str) -> None:
             "sampler": {"kind": "grid"},
         }
     )
-    with _ledger(journal, space) as ledger:
+    with make_ledger(journal, space) as ledger:
         for _ in choices:
             ledger.suggest()
         assert ledger.suggest() is None
@@ -149,7 +117,7 @@ def test_first_points_come_first_in_order_and_once(kind: str, journal: str) -> N
     ]
     points = []
     for later in (first, [], first[:1]):
-        with _ledger(journal, make_space(kind), first_points=later) as ledger:
+        with make_ledger(journal, make_space(kind), first_points=later) as ledger:
             points += search(ledger, 2)
     assert points[:2] == first[:2]
     assert points[2]["model.convolution"] == "standard"
@@ -160,11 +128,13 @@ def test_first_points_come_first_in_order_and_once(kind: str, journal: str) -> N
 
 def test_first_points_are_among_the_first_generation(journal: str) -> None:
     first = [{"model.convolution": "standard", "model.depth": 5, "training.learning_rate": 1e-2}]
-    with _ledger(journal, make_space("nsga2"), first_points=first * 3) as ledger:
+    with make_ledger(journal, make_space("nsga2"), first_points=first * 3) as ledger:
         search(ledger, 3)
         # Children of three times the same parent differ from it by a mutation at most.
         assert all(point["model.convolution"] == "standard" for point in search(ledger, 1))
-    generations = [t.system_attrs["NSGAIISampler:generation"] for t in _optuna(journal).trials]
+    generations = [
+        t.system_attrs["NSGAIISampler:generation"] for t in seen_by_optuna(journal).trials
+    ]
     assert generations == [0, 0, 0, 1]
 
 
@@ -180,14 +150,14 @@ def test_a_first_point_of_another_space_is_refused(
     point: dict[str, Any], said: str, url: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        _ledger(url, first_points=[point])
+        make_ledger(url, first_points=[point])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_grid_takes_each_point_once_whatever_became_of_it(url: str) -> None:
     first = {"model.convolution": "standard", "model.depth": 4, "training.learning_rate": 0.5}
     points = []
-    with _ledger(url, make_space("grid"), first_points=[first]) as ledger:
+    with make_ledger(url, make_space("grid"), first_points=[first]) as ledger:
         while (record := ledger.suggest()) is not None:
             points.append(record.point)
             if record.number % 3:
@@ -213,10 +183,10 @@ def test_a_grid_takes_each_point_once_whatever_became_of_it(url: str) -> None:
 
 def test_what_a_sampler_cannot_search_is_refused(journal: str) -> None:
     with pytest.raises(ConfigError, match="one objective"):
-        _ledger(journal, make_space("cmaes", 2))
+        make_ledger(journal, make_space("cmaes", 2))
     endless = make_space("tpe").model_copy(update={"sampler": make_space("grid").sampler})
     with pytest.raises(ConfigError, match=r"training\.learning_rate has none"):
-        _ledger(journal, endless)
+        make_ledger(journal, endless)
 
 
 def _endings(record: TrialRecord) -> dict[str, TrialRecord]:
@@ -258,7 +228,7 @@ STATES = {
 
 def test_records_come_back_as_they_were_and_optuna_knows_their_states(url: str) -> None:
     kept = []
-    with _ledger(url, make_space("random", 2)) as ledger:
+    with make_ledger(url, make_space("random", 2)) as ledger:
         for name in STATES:
             record = ledger.suggest()
             assert record.suggested_after == max(0, record.number - 1)
@@ -270,7 +240,7 @@ def test_records_come_back_as_they_were_and_optuna_knows_their_states(url: str) 
     with open_ledger(url, "study") as reader:
         assert reader.trials() == tuple(kept)
         assert [one.metric for one in reader.objectives] == ["validation_mse", "robustness_score"]
-    seen = _optuna(url).trials
+    seen = seen_by_optuna(url).trials
     assert [trial.state.name for trial in seen] == list(STATES.values())
     assert [trial.values for trial in seen if trial.state.name == "COMPLETE"] == [[0.1, 2 / 3]] * 2
     assert seen[1].intermediate_values == {1: 0.25, 3: 0.1 + 0.2}
@@ -278,7 +248,7 @@ def test_records_come_back_as_they_were_and_optuna_knows_their_states(url: str) 
 
 
 def test_a_final_state_stays(url: str) -> None:
-    with _ledger(url) as ledger:
+    with make_ledger(url) as ledger:
         done = make_ending(ledger.suggest())
         ledger.save(done)
         for other in (
@@ -298,7 +268,7 @@ def test_a_final_state_stays(url: str) -> None:
     "values", [(float("nan"),), (float("inf"),), (0.1, 0.2), (), None], ids=str
 )
 def test_values_that_are_none_are_refused(values: tuple[float, ...] | None, journal: str) -> None:
-    with _ledger(journal) as ledger:
+    with make_ledger(journal) as ledger:
         record = ledger.suggest()
         with pytest.raises(ValueError, match="trial 0"):
             ledger.save(replace(record, state="finished", values=values))
@@ -310,7 +280,7 @@ def test_values_that_are_none_are_refused(values: tuple[float, ...] | None, jour
 
 
 def test_a_level_is_reported_once(url: str) -> None:
-    with _ledger(url, make_space("tpe", 2)) as ledger:
+    with make_ledger(url, make_space("tpe", 2)) as ledger:
         record = ledger.suggest()
         for level, value in ((2, 0.5), (1, 0.7), (2, 0.9)):
             ledger.report(0, level, value)
@@ -318,7 +288,7 @@ def test_a_level_is_reported_once(url: str) -> None:
 
 
 def test_notes_are_kept_beside_what_the_ledger_notes_itself(url: str) -> None:
-    with _ledger(url) as ledger:
+    with make_ledger(url) as ledger:
         assert ledger.notes() == {}
         ledger.note("wall_seconds", "1")
         ledger.note("wall_seconds", "2")
@@ -332,7 +302,7 @@ def test_notes_are_kept_beside_what_the_ledger_notes_itself(url: str) -> None:
 def test_stopped_trials_with_reports_do_not_end_a_search_for_several_objectives(
     kind: str, journal: str
 ) -> None:
-    with _ledger(journal, make_space(kind, 2)) as ledger:
+    with make_ledger(journal, make_space(kind, 2)) as ledger:
         for _ in range(8):
             record = ledger.suggest()
             ledger.save(replace(record, state="stopped", reports=((1, 0.5),)))
@@ -340,11 +310,8 @@ def test_stopped_trials_with_reports_do_not_end_a_search_for_several_objectives(
 
 
 @pytest.mark.parametrize("n_objectives", [1, 2])
-@pytest.mark.parametrize("kind", ["tpe", "multivariate_tpe"])
-def test_tpe_learns_to_avoid_what_cannot_be_built(
-    kind: str, n_objectives: int, journal: str
-) -> None:
-    with _ledger(journal, make_space(kind, n_objectives)) as ledger:
+def test_tpe_learns_to_avoid_what_cannot_be_built(n_objectives: int, journal: str) -> None:
+    with make_ledger(journal, make_space("tpe", n_objectives)) as ledger:
         for _ in range(40):
             record = ledger.suggest()
             if record.point["model.convolution"] == "separable":
@@ -357,7 +324,7 @@ def test_tpe_learns_to_avoid_what_cannot_be_built(
 
 
 def test_trials_at_a_time_differ(journal: str) -> None:
-    with _ledger(journal) as ledger:
+    with make_ledger(journal) as ledger:
         search(ledger, 10)
         points = [repr(ledger.suggest().point) for _ in range(5)]
     assert len(set(points)) == 5
@@ -365,9 +332,9 @@ def test_trials_at_a_time_differ(journal: str) -> None:
 
 def test_what_others_put_into_a_study_is_left_out(url: str) -> None:
     space = make_space("random")
-    with _ledger(url, space) as ledger:
+    with make_ledger(url, space) as ledger:
         before = search(ledger, 1)
-        other = _optuna(url)
+        other = seen_by_optuna(url)
         other.enqueue_trial({"x": 1})
         other.tell(other.ask(), 0.5)
         other.enqueue_trial({"x": 2})
@@ -379,7 +346,7 @@ def test_what_others_put_into_a_study_is_left_out(url: str) -> None:
 def test_a_second_driver_is_noticed(journal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from isthmus.backends import optuna_search
 
-    with _ledger(journal) as one, _ledger(journal) as other:
+    with make_ledger(journal) as one, make_ledger(journal) as other:
         choose: Callable[..., Any] = optuna_search.propose
 
         def meanwhile(*arguments: Any) -> Any:
@@ -390,72 +357,3 @@ def test_a_second_driver_is_noticed(journal: str, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(optuna_search, "propose", meanwhile)
         with pytest.raises(StudyError, match="One search at a time"):
             one.suggest()
-
-
-DRIVER = """if True:
-    import sys
-    from small_space import make_space, search
-    from isthmus.backends.optuna_search import OptunaLedger
-    with OptunaLedger(sys.argv[1], "study", make_space("random"), 0) as ledger:
-        print("[]", flush=True)
-        search(ledger, 100_000, told=True)
-    """
-
-
-@pytest.mark.slow
-def test_a_killed_search_loses_nothing_and_leaves_nothing_half_done(url: str) -> None:
-    told = []
-    for tenths in (2, 5, 9):
-        process = _run(DRIVER, url)
-        assert process.stdout is not None
-        process.stdout.readline()  # it has opened the study
-        time.sleep(tenths / 10)
-        process.send_signal(signal.SIGKILL)
-        lines = process.communicate()[0].split("\n")[:-1]  # the last one may be torn
-        assert process.returncode == -signal.SIGKILL
-        told += [json.loads(line) for line in lines]
-    suggested = {number: point for what, number, point in told if what == "suggested"}
-    saved = {number: state for what, number, state in told if what == "saved"}
-    assert len(saved) > 20
-    with _ledger(url, make_space("random")) as ledger:
-        kept = {record.number: record for record in ledger.trials()}
-        points = [dict(record.point) for record in ledger.trials()]
-    assert sorted(kept) == list(range(len(kept)))
-    assert len(suggested) <= len(kept) <= len(suggested) + 3
-    assert {n: dict(kept[n].point) for n in suggested} == suggested
-    assert {n: kept[n].state for n in saved} == saved
-    with _ledger(f"{url}-again", make_space("random")) as ledger:
-        assert search(ledger, len(points)) == points
-    for trial, record in zip(_optuna(url).trials, kept.values(), strict=True):
-        states = {"running": "RUNNING", "finished": "COMPLETE", "stopped": "PRUNED"}
-        assert trial.state.name == states.get(record.state, "FAIL")
-        assert trial.params.keys() == record.point.keys()
-
-
-KILLED_BETWEEN = """if True:
-    import os, signal, sys
-    import optuna
-    from small_space import make_space, search
-    from isthmus.backends.optuna_search import OptunaLedger
-    with OptunaLedger(sys.argv[1], "study", make_space(), 0) as ledger:
-        search(ledger, 1)
-        optuna.Study.tell = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        search(ledger, 1)
-    """
-
-
-def test_killed_between_the_record_and_optuna_is_healed(url: str) -> None:
-    process = _run(KILLED_BETWEEN, url)
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    with open_ledger(url, "study") as reader:
-        killed = reader.trials()
-    assert [record.state for record in killed] == ["finished", "finished"]
-    assert [trial.state.name for trial in _optuna(url).trials] == ["COMPLETE", "RUNNING"]
-    with _ledger(url) as ledger:
-        assert ledger.trials() == killed
-        again = search(ledger, 1)
-    healed = _optuna(url).trials
-    assert [trial.state.name for trial in healed] == ["COMPLETE"] * 3
-    assert healed[1].values == list(killed[1].values or ())
-    with _ledger(f"{url}-again") as ledger:
-        assert search(ledger, 3)[2:] == again

@@ -30,12 +30,15 @@ from isthmus.backends.tracking_uri import (
     TrackingError,
     alone_at,
     checked_uri,
+    engine_uri,
     require_answer,
     shown,
 )
 
 KEY_TAG = "isthmus.key"
 PARENT_TAG = "mlflow.parentRunId"
+# The last one is of a database whose driver is not installed.
+_REFUSALS = (MlflowException, SQLAlchemyError, requests.RequestException, OSError, ImportError)
 
 
 class MlflowRunStore:
@@ -172,7 +175,8 @@ class MlflowRunStore:
         with warnings.catch_warnings():
             # MLflow 3.17 maps its tables with a loader that SQLAlchemy 2.1 deprecates.
             warnings.simplefilter("ignore", SADeprecationWarning)
-            client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+            uri = engine_uri(self.tracking_uri)
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
             return client
 
@@ -183,7 +187,7 @@ class MlflowRunStore:
             require_answer(self.tracking_uri)
         try:
             yield
-        except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
+        except _REFUSALS as error:
             self._away = is_away(error)
             raise refusal(error, doing, self.tracking_uri) from error
         self._away = False

@@ -84,10 +84,11 @@ def make_sampler(space: SearchSpace, seed: int) -> Any:
     What each makes of trials that did not finish:
 
     - *tpe*, *multivariate_tpe* count stopped and infeasible trials among the bad ones, and suggest
-      away from them; running ones too (``constant_liar``), so that trials at a time differ. With
-      one objective a trial that was stopped later is less bad; with several all are alike. A
-      failed trial is not learned from.
-    - *nsga2*, *cmaes* learn from finished trials alone, and may come back to an infeasible point.
+      away from them, the multivariate one more slowly; running ones too (``constant_liar``), so
+      that trials at a time differ. With one objective a trial that was stopped later is less bad;
+      with several all are alike. A failed trial is not learned from.
+    - *nsga2*, *cmaes* learn from finished trials alone, with one objective or several. What is
+      infeasible is no parent, but may be suggested again.
     - *random* learns nothing; *grid* takes each point once, whatever became of it.
 
     CMA-ES moves numbers alone: categorical and conditional dimensions are drawn at random. A grid

@@ -116,7 +116,9 @@ def _opened_file(url: str, path: Path, must_exist: bool) -> Any:
     with alone_at(path):
         if url.startswith(SQLITE):
             return _tables(url, must_exist)
-        _cut_torn_line(path)
+        if path.exists():
+            _require_journal(path)
+            _cut_torn_line(path)
         return _journal(path)
 
 
@@ -138,6 +140,8 @@ def _tables(url: str, must_exist: bool) -> RDBStorage:
 
 def _journal(path: Path) -> JournalStorage:
     """Open a journal."""
+    if path.exists():
+        _require_journal(path)
     lock = JournalFileSymlinkLock(str(path), grace_period=_SECONDS_OF_A_LOCK)
     try:
         return JournalStorage(_WholeLines(str(path), lock_obj=lock))
@@ -168,13 +172,20 @@ class _WholeLines(JournalFileBackend):  # type: ignore[misc]
             raise
 
 
+def _require_journal(path: Path) -> None:
+    """Refuse some other file, which was named by mistake."""
+    with path.open("rb") as file:
+        first = file.read(len(_FIRST_BYTES))
+    if not _FIRST_BYTES.startswith(first):  # less of them where the first line was torn
+        raise StudyError(
+            f"The study at {path} must be a journal of Optuna, but the file begins with "
+            f"{first!r}. Name another file; it is made where there is none."
+        )
+
+
 def _cut_torn_line(path: Path) -> None:
     """Remove the end of a journal whose last line was not written to its end."""
-    if not path.exists():
-        return
     with path.open("rb+") as file:
-        if not _FIRST_BYTES.startswith(file.read(len(_FIRST_BYTES))):
-            return  # some other file, named by mistake
         end = whole = file.seek(0, os.SEEK_END)
         while whole > 0:
             start = file.seek(max(0, whole - _CHUNK))

@@ -17,10 +17,17 @@ import psutil
 import ray
 
 import isthmus
+from isthmus.backends.submitted_job import in_submitted_job, require_lasting
 from isthmus.backends.worker_share import check_workers, usable_cores
 from isthmus.core.errors import ConfigError, ResourceError
 
-__all__ = ["check_workers", "cluster_nodes", "ray_session"]
+__all__ = [
+    "check_workers",
+    "cluster_nodes",
+    "in_submitted_job",
+    "ray_session",
+    "require_lasting",
+]
 
 # A Unix socket's path may have 107 bytes, and Ray's and ours take 80 below the temporary folder.
 _LONGEST_FOLDER = 25
@@ -38,7 +45,8 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Without an address a Ray of its own is started on this machine, in a private folder, with the
     cores that this process may use; at the end its processes are ended and the folder removed,
-    also after an exception, Ctrl-C or SIGTERM. With an address that cluster is joined, and left.
+    also after an exception, Ctrl-C or SIGTERM. With an address that cluster is joined, and left;
+    in a job handed in by `ray job submit` the cluster that runs it is, without an address too.
     Where this process is in a session already, that one is used and left open.
 
     Parameters
@@ -66,6 +74,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     folder = None
     try:
         before = handlers.get(signal.SIGTERM)
+        if address is None and in_submitted_job():
+            address = "auto"  # Ray tells the job's driver where it is
         try:
             if address is None:
                 folder = _private_folder()
@@ -137,12 +147,11 @@ def _join(address: str) -> None:
     """Join a cluster that runs already."""
     _check_address(address)
     # A submitted job has a runtime environment already, and Ray refuses a second one.
-    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     package = str(Path(isthmus.__file__).parent)
     try:
         ray.init(
             address=address,
-            runtime_env=None if submitted else {"py_modules": [package]},
+            runtime_env=None if in_submitted_job() else {"py_modules": [package]},
             **_quiet(),
         )
     except (OSError, RuntimeError, TimeoutError, ValueError) as error:

@@ -5,7 +5,7 @@ import shutil
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +26,14 @@ from ray.train import (
 from ray.train.torch import TorchTrainer
 
 from isthmus.backends.ray_session import cluster_nodes, ray_session
-from isthmus.backends.ray_worker import Noticeboard, work
+from isthmus.backends.ray_worker import Noticeboard, killed_for_memory, work
 from isthmus.backends.worker_share import WorkerShare, share_out
-from isthmus.core.errors import ResourceError
+from isthmus.core.errors import IsthmusError, ResourceError
+from isthmus.core.files import room_needed
 from isthmus.core.ports import EpochEvent, EpochListener
 from isthmus.training.encoder import FittedEncoder, read_fitted
 from isthmus.training.history import HISTORY_FILE
+from isthmus.training.shortage import step_too_large
 from isthmus.training.task import TrainTask
 from isthmus.volumes.store import open_store
 
@@ -78,15 +80,18 @@ class RayTrainLauncher:
         ResourceError
             If the workers do not fit on the cluster, find no room there within minutes, or die
             more than ``execution.max_failures`` times.
+        OutOfMemory
+            If a step does not fit into a worker's memory, or Ray killed workers for the node's
+            memory more than ``execution.max_failures`` times.
         IsthmusError
-            What a worker's fit refused, under its own class.
+            What else a worker's fit refused, under its own class.
         """
         task = _absolute(task)
         digest = task.digest(open_store(task.store_url))
         finished = read_fitted(task.directory, digest)
         if finished is not None:
             return finished
-        with ray_session(task.config.execution.address):
+        with room_needed(task.directory), ray_session(task.config.execution.address):
             share = share_out(task.config.execution, task.workers, cluster_nodes())
             task = _with_threads(task, share.threads)
             with _noticeboard(task) as board:
@@ -109,7 +114,7 @@ class _NoSecondTry(UserCallback):  # type: ignore[misc]
 
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
         """Raise in the controller if trying again would change nothing."""
-        if self._board.is_over:
+        if self._board.is_over or any(map(_refused, worker_exceptions.values())):
             raise RuntimeError("refused by a worker, or halted by the driver")
 
 
@@ -142,6 +147,8 @@ def _train(
         board.halt()
         raise
     refusal = board.refusal()
+    if refusal is None:
+        refusal = next(filter(None, map(_refused, _worker_failures(failures))), None)
     if refusal is not None:
         raise refusal
     if failures:
@@ -237,6 +244,22 @@ def _with_threads(task: TrainTask, threads: int) -> TrainTask:
     return replace(task, config=task.config.model_copy(update={"execution": execution}))
 
 
+def _worker_failures(failures: Sequence[BaseException]) -> list[BaseException]:
+    """List what the workers raised, of a run that failed."""
+    return [
+        raised
+        for failure in failures
+        for raised in getattr(failure, "worker_failures", {}).values()
+    ]
+
+
+def _refused(error: BaseException) -> IsthmusError | None:
+    """Take fit's refusal out of what Ray makes of it, if it is one."""
+    # Public is only the text of it.
+    raised = getattr(error, "_base_exc", error)
+    return raised if isinstance(raised, IsthmusError) else None
+
+
 def _readable(error: BaseException, task: TrainTask, share: WorkerShare) -> BaseException:
     """Say in a paragraph what happened to the workers; an error of the code is left as it is."""
     if isinstance(error, ControllerError) and "Timeout" in type(error.controller_failure).__name__:
@@ -245,6 +268,8 @@ def _readable(error: BaseException, task: TrainTask, share: WorkerShare) -> Base
             f"but each needs {share.resources} and so much was not free at {_PLACEMENTS} attempts "
             "of a minute. Wait for what runs there, or set fewer execution.workers."
         )
+    if killed_for_memory(error):
+        return step_too_large(task, task.workers, "Ray killed workers, their node was short of it")
     if isinstance(error, WorkerGroupError) and not _all_raised(error):
         most = task.config.execution.max_failures
         return ResourceError(

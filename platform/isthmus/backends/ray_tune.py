@@ -4,6 +4,7 @@ What is decided is decided by the director, on a ledger that outlives all of thi
 is of no use to a later sitting, so each begins a run of Tune of its own and throws it away.
 """
 
+import json
 import shutil
 import sys
 import threading
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray.exceptions import RayActorError, RayError
+from ray import cloudpickle
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -37,6 +39,7 @@ from isthmus.trial.wire import from_wire, to_wire
 _POLL_SECONDS = 0.2
 # How often a long robustness job is heard of.
 _STRATA_SECONDS = 10.0
+# What is told is one text under one of these: Tune flattens what is nested.
 _EVENT, _ENDING, _NUMBER = "event", "ending", "number"
 
 Work = Callable[[Assignment, TrialListener], Ending]
@@ -170,6 +173,10 @@ class _Link:
         self.failure: BaseException | None = None
         self.endings: dict[int, Ending] = {}
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Leave nothing for Tune's own record of a run, which nobody goes on from."""
+        return object, ()
+
     def ask(self, question: Callable[[], Any], otherwise: Any) -> Any:
         """Ask the director, unless something went wrong before."""
         if self.is_over:
@@ -220,20 +227,19 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
         """Pass an event on, and stop the trial if the director says so."""
         link, number = self._link, trial.config[_NUMBER]
         if _ENDING in result:
-            link.endings[number] = Ending(**result[_ENDING])
+            link.endings[number] = Ending(**json.loads(result[_ENDING]))
         if _EVENT not in result:
             return str(TrialScheduler.CONTINUE)
-        go_on = link.ask(lambda: link.director.hear(number, from_wire(result[_EVENT])), False)
+        go_on = link.ask(lambda: link.director.hear(number, from_wire(json.loads(result[_EVENT]))), False)
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Tell the director that a trial ended, or was stopped."""
+        """Tell the director that a trial ended, or was stopped as it said."""
         self._end(trial, Ending("halted"))
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
         """Tell the director that a trial's process is gone."""
-        error = trial.get_pickled_error() or trial.get_error()
-        self._end(trial, _ending_of(error))
+        self._end(trial, _ending_of(_error_of(trial)))
 
     def _end(self, trial: Any, unsaid: Ending) -> None:
         """End a trial as it said, or as it must have."""
@@ -242,15 +248,26 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
         link.ask(lambda: link.director.end(number, ending), None)
 
 
-def _ending_of(error: Exception | None) -> Ending:
+def _error_of(trial: Any) -> Exception:
+    """Read what Tune wrote down of a failure, on this machine, a moment ago."""
+    if trial.pickled_error_file is not None:
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        if isinstance(error, RayTaskError):
+            error = error.as_instanceof_cause()
+        if isinstance(error, Exception):
+            return error
+    return RuntimeError(Path(trial.error_file).read_text(encoding="utf-8"))
+
+
+def _ending_of(error: Exception) -> Ending:
     """Sort the end of a process."""
-    name = type(error).__name__
-    if error is not None and killed_for_memory(error):
+    if killed_for_memory(error):
         return Ending("memory", "OutOfMemory", "its process was killed for want of memory")
-    if isinstance(error, RayActorError):
+    # What a process raises while it is set up, such as a failing import, it would raise again.
+    if isinstance(error, RayActorError) and "creation task" not in str(error):
         return Ending("died", "WorkerDied", "it was killed, or its node is gone")
-    lines = str(error).strip().splitlines() or [name]
-    return Ending("failed", name, lines[-1])
+    lines = str(error).strip().splitlines() or ["it said nothing"]
+    return Ending("failed", type(error).__name__, lines[-1])
 
 
 def _packed(assignment: Assignment) -> dict[str, Any]:
@@ -269,7 +286,7 @@ def _work_in_process(config: dict[str, Any], work: Work) -> None:
     experiment = Experiment(settings, Path(config["folder"]))
     ending = work(Assignment(config[_NUMBER], experiment), _teller())
     _let_go()
-    ray.tune.report({_ENDING: asdict(ending)})
+    ray.tune.report({_ENDING: json.dumps(asdict(ending))})
 
 
 def _launcher(experiment: Experiment) -> Launcher:
@@ -292,7 +309,7 @@ def _teller() -> TrialListener:
             if time.monotonic() < quiet_until:
                 return
             quiet_until = time.monotonic() + _STRATA_SECONDS
-        ray.tune.report({_EVENT: to_wire(event)})
+        ray.tune.report({_EVENT: json.dumps(to_wire(event))})
 
     return tell
 

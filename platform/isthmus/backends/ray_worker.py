@@ -5,9 +5,11 @@ down, Ray's controller sees the file and gives up at once, and the driver raises
 own class. A killed worker writes nothing, and Ray starts the group again.
 """
 
+import contextlib
 import importlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from isthmus.core.files import write_json
 from isthmus.core.ports import EpochEvent
 from isthmus.training.fit import fit
 from isthmus.training.task import TrainTask
+
+_KILLED_FOR_MEMORY = "killed due to the node running low on memory"
 
 
 class Halted(Exception):
@@ -107,6 +111,47 @@ class Noticeboard:
             raise Halted(f"halted by {self._halt}")
 
 
+def killed_for_memory(error: BaseException) -> bool:
+    """Tell whether Ray killed a process because its node ran low on memory.
+
+    Parameters
+    ----------
+    error : BaseException
+        What Ray raised; its causes, and the failures of Ray Train's workers, are looked at too.
+
+    Returns
+    -------
+    bool
+        True where Ray's own memory monitor did it. A process that the kernel kills dies of SIGKILL
+        like any other: Ray then names short memory as one of several possible causes, which is not
+        taken for knowledge.
+
+    Notes
+    -----
+    Of Ray 2.60, by running it: a killed task, actor, Train worker and Train controller come as
+    ``ray.exceptions.OutOfMemoryError``. Tune does not expect that of a trial: ``Tuner.fit`` ends
+    with a RuntimeError of which it is the cause. By signal, a task comes as ``WorkerCrashedError``
+    and an actor as ``ActorDiedError``.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        failed = waiting.pop()
+        if failed is None or id(failed) in seen:
+            continue
+        seen.add(id(failed))
+        kind = type(failed)
+        by_class = kind.__name__ == "OutOfMemoryError" and kind.__module__.startswith("ray.")
+        if by_class or _KILLED_FOR_MEMORY in str(failed):
+            return True
+        waiting += [failed.__cause__, failed.__context__]
+        for name in ("worker_failures", "controller_failure", "health_check_failure", "cause"):
+            inner = getattr(failed, name, None)
+            several = inner.values() if isinstance(inner, Mapping) else [inner]
+            waiting += [item for item in several if isinstance(item, BaseException)]
+    return False
+
+
 def work(task: TrainTask, board: Noticeboard, rank: int) -> None:
     """Train in one worker of a group that Ray has joined by ``torch.distributed``.
 
@@ -128,7 +173,9 @@ def work(task: TrainTask, board: Noticeboard, rank: int) -> None:
     try:
         fit(task, board.listen if rank == 0 else None)
     except IsthmusError as error:
-        board.refuse(error)
+        # A full disk may not take the note; the error itself tells the controller then.
+        with contextlib.suppress(OSError):
+            board.refuse(error)
         raise
 
 

@@ -14,6 +14,8 @@ from isthmus.core.errors import ConfigError, IsthmusError, StoreUnavailable
 
 SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# SQLAlchemy would take a bare `postgresql://` for a driver that isthmus[postgresql] does not bring.
+_DRIVERS = {"postgresql": "postgresql+psycopg2"}
 _HOSTED = ("databricks", "databricks-uc")
 _CONTACT_SECONDS = 5.0
 
@@ -83,6 +85,28 @@ def checked_uri(uri: str) -> str:
         "http(s)://<server>, postgresql://, mysql:// or mssql:// with a host, or databricks, "
         f"got {shown(uri)!r}. For a local store write {sqlite_uri(Path('mlflow.db'))}"
     )
+
+
+def engine_uri(uri: str) -> str:
+    """Name the driver of a database server's URI where the user left it open.
+
+    Parameters
+    ----------
+    uri : str
+        A checked URI.
+
+    Returns
+    -------
+    str
+        For SQLAlchemy.
+
+    Examples
+    --------
+    >>> engine_uri("postgresql://me@db/mlflow")
+    'postgresql+psycopg2://me@db/mlflow'
+    """
+    scheme, colon, rest = uri.partition(":")
+    return f"{_DRIVERS.get(scheme, scheme)}{colon}{rest}"
 
 
 def require_answer(uri: str) -> None:

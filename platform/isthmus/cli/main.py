@@ -5,7 +5,7 @@ from types import FrameType
 
 import typer
 
-from isthmus.cli import check, demo, ingest, init, stratify, train
+from isthmus.cli import check, compare, demo, ingest, init, search, stratify, train
 
 app = typer.Typer(
     name="isthmus",
@@ -21,6 +21,8 @@ for name, command in (
     ("check", check.check),
     ("ingest", ingest.ingest),
     ("train", train.train),
+    ("search", search.search),
+    ("compare", compare.compare),
     ("stratify", stratify.stratify),
     ("demo", demo.demo),
 ):

@@ -1,13 +1,16 @@
 """`isthmus search`: many trials of one experiment, chosen, scheduled, resumable, published."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import json
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from isthmus.backends.tracking_uri import shown
+from isthmus.backends.worker_share import check_trials, device_memory, share_out_trials
 from isthmus.cli.compare import show_study
 from isthmus.cli.search_progress import SearchProgress
 from isthmus.cli.terminal import (
@@ -27,18 +30,33 @@ from isthmus.config.load import Experiment, load_experiment
 from isthmus.config.search_first import first_points
 from isthmus.config.search_load import load_space
 from isthmus.config.search_space import SearchSpace
+from isthmus.core.ports import RunStore
 from isthmus.core.seeds import derive_seed
-from isthmus.report.study_files import write_study_files
+from isthmus.report.outbox import Outbox
+from isthmus.report.study_files import PAGE_FILE, SUMMARY_FILE, write_study_files
+from isthmus.report.study_publish import StudyPublisher
+from isthmus.report.study_tracking import StudyTracking
 from isthmus.study.director import Director
-from isthmus.study.events import tell_all
-from isthmus.study.ranking import summarise_study
+from isthmus.study.events import StudyListener, tell_all
+from isthmus.study.feasibility import why_not
+from isthmus.study.judge import levels_of
+from isthmus.study.ledger import Ledger
+from isthmus.study.prospects import Prospects
 from isthmus.study.record_json import study_to_json
 from isthmus.study.records import StudyResult
-from isthmus.study.search import PreparedSearch, prepare_search
-from isthmus.study.significance import adjust_study
+from isthmus.study.search import (
+    EXPERIMENT_FILE,
+    SEARCH_FILE,
+    SPACE_FILE,
+    PreparedSearch,
+    prepare_search,
+)
+from isthmus.study.standing import standing_of
+from isthmus.study.stopper import NeverStop, Stopper
 from isthmus.training.lock import lock_folder
+from isthmus.trial.run import load_trial
 
-FAILED_TRIALS_EXIT_CODE, INTERRUPTED_EXIT_CODE = 4, 130
+FAILED_TRIALS_EXIT_CODE = 4
 
 SpaceFile = Annotated[
     Path, typer.Argument(metavar="SPACE", help="A file such as those in search_spaces/.")
@@ -120,78 +138,109 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
     -------
     Searched
         How it stands.
+
+    Raises
+    ------
+    IsthmusError
+        If inputs cannot be used, Ray, the study or MLflow is not to be had, or the search is not
+        the one that was begun. Nothing of what was done is lost by any of them.
     """
     # MLflow, Ray and Optuna take seconds to import: only what is used is.
     from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
     from isthmus.backends.optuna_search import OptunaLedger  # noqa: PLC0415
     from isthmus.backends.ray_session import require_lasting  # noqa: PLC0415
 
-    execution = experiment.config.execution
-    check_trials(execution)
+    config = experiment.config
+    check_trials(config.execution)
     require_lasting(experiment.output, "execution.output")
     prepared = prepare_search(experiment, space, fork)
-    storage = execution.study_storage or f"sqlite:///{prepared.folder / 'study.db'}"
-    first = first_points(space, experiment.config)
-    seed = derive_seed(experiment.config.seed, "search")
+    storage = config.execution.study_storage or f"sqlite:///{prepared.folder / 'study.db'}"
+    seed = derive_seed(config.seed, "search")
+    first = first_points(space, config)
     with ExitStack() as held:
         held.enter_context(lock_folder(prepared.folder))
-        ledger = held.enter_context(
-            OptunaLedger(storage, prepared.study_name, space, seed, first)
-        )
-        tracking = StudyTracking(
-            MlflowRunStore(experiment.tracking_uri), prepared, lambda line: err.print(line)
-        )
-        held.callback(tracking.abandon)
+        ledger = OptunaLedger(storage, prepared.study_name, space, seed, first)
+        held.enter_context(ledger)
+        standing = partial(standing_of, prepared, ledger)
+        publisher = _publisher(MlflowRunStore(experiment.tracking_uri), prepared)
+        outbox = held.enter_context(Outbox(lambda line: err.print(line, markup=False)))
+        held.callback(lambda: outbox.post(publisher.close))
+        tracking = StudyTracking(publisher, outbox, standing)
+        tracking.open()
+        tracking.take_up(ledger.trials(), experiment.output)
         director = _run_trials(prepared, ledger, tracking)
-        result = _summary(prepared, ledger, director.wall_seconds)
+        result = standing(whole=True)
         files = write_study_files(result, prepared.folder)
-        tracking.finish(result, files, succeeded=not director.is_interrupted)
+        summary = (prepared.folder / SUMMARY_FILE).read_text(encoding="utf-8")
+        tracking.finish(files, summary, succeeded=not director.is_interrupted)
     return Searched(
         result,
         prepared.folder,
         director.why_halted,
         director.is_interrupted,
-        tracking.run_id,
+        publisher.run_id or "",
         experiment.tracking_uri,
     )
 
 
-def _run_trials(
-    prepared: PreparedSearch, ledger: Ledger, tracking: StudyTracking
-) -> Director:
+def show_searched(searched: Searched, as_json: bool) -> None:
+    """Print the ranking of a search and the next command to type.
+
+    Parameters
+    ----------
+    searched : Searched
+        How it stands.
+    as_json : bool
+        Print JSON on stdout instead.
+    """
+    where = shown(searched.tracking_uri)
+    if as_json:
+        print_json(
+            {
+                **study_to_json(searched.result),
+                "directory": str(searched.folder),
+                "why_halted": searched.why_halted,
+                "is_unfinished": searched.is_unfinished,
+                "mlflow_run_id": searched.run_id,
+                "tracking_uri": where,
+            }
+        )
+        return
+    show_study(searched.result)
+    out.print(f"figures       {searched.folder / PAGE_FILE}", markup=False)
+    view = where if where.startswith("http") else f"mlflow ui --backend-store-uri {where!r}"
+    out.print(f"compare runs  {view}", markup=False)
+    if searched.why_halted is not None:
+        out.print(f"ended early   {searched.why_halted}", markup=False)
+
+
+def _run_trials(prepared: PreparedSearch, ledger: Ledger, tell: StudyListener) -> Director:
     """Run what is left of the search on Ray."""
     from isthmus.backends.ray_session import cluster_nodes, ray_session  # noqa: PLC0415
-    from isthmus.backends.ray_stopper import RayStopper  # noqa: PLC0415
     from isthmus.backends.ray_tune import TuneExecutor  # noqa: PLC0415
 
-    space, trial = prepared.space, prepared.trial
-    config = trial.experiment.config
+    trial, space = prepared.trial, prepared.space
+    execution = trial.experiment.config.execution
     with ExitStack() as held:
-        held.enter_context(ray_session(config.execution.address))
-        share = share_out_trials(config.execution, cluster_nodes())
-        memory = device_memory(config.execution, share)
+        held.enter_context(ray_session(execution.address))
+        share = share_out_trials(execution, cluster_nodes())
+        memory = device_memory(execution, share)
+        workers = {"threads_per_worker": share.worker.threads, "stratification_workers": 1}
         prospects = Prospects(
             trial,
             space,
-            {"threads_per_worker": share.worker.threads, "stratification_workers": 1},
-            lambda settings: why_not(
-                settings, trial.store.grid, settings.execution.workers, memory
-            ),
+            workers,
+            lambda config: why_not(config, trial.store.grid, execution.workers, memory),
         )
-        stopper: Stopper = NeverStop()
-        if space.scheduler.kind != "none":
-            n_levels = levels_of(space, config, len(trial.split.folds))
-            direction = space.objectives[0].direction
-            stopper = RayStopper(space.scheduler, direction, n_levels, config.seed)
-        progress = held.enter_context(SearchProgress(err, space, *standing(ledger.trials(), space)))
+        progress = held.enter_context(SearchProgress(err, space, ledger.trials()))
         director = Director(
             space,
             ledger,
             prospects,
-            stopper,
+            _stopper(prepared),
             share.n_trials,
             lambda folder: load_trial(trial.experiment.output / folder),
-            tell_all(progress, tracking),
+            tell_all(progress, tell),
             share.gpus,
         )
         try:
@@ -199,3 +248,28 @@ def _run_trials(
         finally:
             director.close()
     return director
+
+
+def _stopper(prepared: PreparedSearch) -> Stopper:
+    """Make the scheduler that the space asks for."""
+    space, config = prepared.space, prepared.trial.experiment.config
+    if space.scheduler.kind == "none":
+        return NeverStop()
+    from isthmus.backends.ray_stopper import RayStopper  # noqa: PLC0415
+
+    n_levels = levels_of(space, config.training.epochs, len(prepared.trial.split.folds))
+    by_epoch = space.scheduler.unit == "epoch"
+    direction = "minimize" if by_epoch else space.objectives[0].direction
+    return RayStopper(space.scheduler, direction, n_levels, config.seed)
+
+
+def _publisher(store: RunStore, prepared: PreparedSearch) -> StudyPublisher:
+    """Describe the study's run."""
+    config, folder = prepared.trial.experiment.config, prepared.folder
+    params = {
+        path: value if isinstance(value, str | int | float) else json.dumps(value)
+        for path, value in prepared.identity.items()
+    }
+    tags = {"isthmus.study": folder.name, "isthmus.study_id": prepared.study_id}
+    files = [folder / name for name in (EXPERIMENT_FILE, SPACE_FILE, SEARCH_FILE)]
+    return StudyPublisher(store, folder.name, prepared.study_id, config.name, params, tags, files)

@@ -1,5 +1,7 @@
 """Progress of a search on the terminal, or line by line in a job's log."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
@@ -35,10 +37,8 @@ class SearchProgress:
         Where to draw; lines only, when it is no terminal.
     space : SearchSpace
         What is searched.
-    n_over : int
-        Trials of earlier sittings that count.
-    best : tuple of (int, float) or None
-        Number and first objective of their best.
+    records : sequence of TrialRecord
+        Trials of earlier sittings.
 
     Notes
     -----
@@ -47,13 +47,16 @@ class SearchProgress:
     """
 
     def __init__(
-        self, console: Console, space: SearchSpace, n_over: int, best: tuple[int, float] | None
+        self, console: Console, space: SearchSpace, records: Sequence[TrialRecord]
     ) -> None:
         self._console = console
         self._objectives = space.objectives
         self._n_trials = space.budget.n_trials
-        self._n_over = n_over
-        self._best = best
+        self._n_over = sum(record.state in _SPENDING for record in records)
+        self._best: tuple[int, float] | None = None
+        for record in records:
+            if record.state == "finished" and record.values is not None:
+                self._note_best(record.number, record.values[0])
         self._running: dict[int, TaskID] = {}
         self._n_epochs: dict[int, int] = {}
         self._progress = Progress(
@@ -65,7 +68,7 @@ class SearchProgress:
             disable=not console.is_terminal,
         )
         self._total = self._progress.add_task(
-            "trials", total=self._n_trials, completed=n_over, detail=""
+            "trials", total=self._n_trials, completed=self._n_over, detail=""
         )
 
     def __enter__(self) -> "SearchProgress":

@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from isthmus.core.errors import IsthmusError
+from isthmus.core.files import disk_full
 from isthmus.report.table import Table
 
 P = ParamSpec("P")
@@ -80,13 +81,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            refused = IsthmusError(
-                f"{where}the system refused ({error.strerror or error}). Check that the path "
-                "exists, may be read and written, and has room; execution.output and "
-                "execution.store say where things go."
-            )
-            _say_error(refused, as_json, bool(kwargs.get("traceback", False)))
+            _say_error(_refused(error), as_json, bool(kwargs.get("traceback", False)))
             raise typer.Exit(IsthmusError.exit_code) from None
         except Exception as error:
             _say_error(error, as_json, bool(kwargs.get("traceback", False)), a_bug=True)
@@ -174,6 +169,18 @@ class quiet_logging:  # noqa: N801 - used as a verb
     def __exit__(self, *exception: object) -> None:
         """Detach the handler."""
         logging.getLogger("isthmus").removeHandler(self._handler)
+
+
+def _refused(error: OSError) -> IsthmusError:
+    """Say what the system refused; a full disk by its class."""
+    full = disk_full(error, Path.cwd())
+    if full is not None:
+        return full
+    where = f"{error.filename}: " if error.filename else ""
+    return IsthmusError(
+        f"{where}the system refused ({error.strerror or error}). Check that the path exists and "
+        "may be read and written; execution.output and execution.store say where things go."
+    )
 
 
 def _say_error(error: Exception, as_json: bool, traceback: bool, a_bug: bool = False) -> None:

@@ -1,6 +1,5 @@
 """Loading a search space: file, then overrides; each miss named with its place."""
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,9 @@ def load_space(
         If the file cannot be read, or anything in it cannot be searched; a line for each miss.
     """
     source = str(path)
-    content = _overridden({"name": path.stem, **read_yaml(path)}, overrides, source)
+    content = {"name": path.stem, **read_yaml(path)}
+    for text in overrides:
+        _override(content, text, source)
     try:
         space = SearchSpace.model_validate(content)
     except ValidationError as error:
@@ -104,30 +105,24 @@ def _raise(misses: Sequence[str], source: str) -> None:
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines))
 
 
-def _overridden(
-    content: Mapping[str, Any], overrides: Sequence[str], source: str
-) -> dict[str, Any]:
-    """Lay overrides over a space."""
-    done = copy.deepcopy(dict(content))
-    for text in overrides:
-        path, equals, value = (part.strip() for part in text.partition("="))
-        if not equals:
-            raise ConfigError(f"{_OPTION} must be path=value, got {text!r}.")
-        known = _known(done)
-        require_path(path, _OPTION, known)
-        *groups, leaf = known[path]
-        tree = done
-        for name in groups:
-            tree = tree.setdefault(name, {})
-            if not isinstance(tree, dict):
-                raise ConfigError(
-                    f"{source}: {name}: must be a group for {_OPTION} {path}, got {tree!r:.80}."
-                )
-        try:
-            tree[leaf] = parse_yaml(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{_OPTION} {path}: the value must be YAML, got {value!r}.") from None
-    return done
+def _override(content: dict[str, Any], text: str, source: str) -> None:
+    """Lay one override over a space, in place."""
+    path, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise ConfigError(f"{_OPTION} must be path=value, got {text!r}.")
+    known = _known(content)
+    require_path(path, _OPTION, known)
+    *groups, leaf = known[path]
+    for name in groups:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{source}: {name}: must be a group for {_OPTION} {path}, got {content!r:.80}."
+            )
+    try:
+        content[leaf] = parse_yaml(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{_OPTION} {path}: the value must be YAML, got {value!r}.") from None
 
 
 def _known(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -56,13 +56,13 @@ def can_take(dimension: Dimension, value: Any) -> bool:
     """
     if isinstance(dimension, Categorical):
         return any(same_value(value, choice) for choice in dimension.choices)
-    kind = int if isinstance(dimension, IntRange) else float
-    if type(value) is not kind or not dimension.low <= value <= dimension.high:
+    if type(value) is not (int if isinstance(dimension, IntRange) else float):
         return False
-    if dimension.step is None:
-        return True
-    n_steps = (value - dimension.low) / dimension.step
-    return abs(n_steps - round(n_steps)) <= WHOLE
+    if dimension.step is None or not math.isfinite(value):
+        return bool(dimension.low <= value <= dimension.high)
+    # counted in steps, for three steps of 0.1 are a little more than 0.3
+    n_steps, last = ((x - dimension.low) / dimension.step for x in (value, dimension.high))
+    return abs(n_steps - round(n_steps)) <= WHOLE and 0 <= round(n_steps) <= round(last)
 
 
 def ordered_dimensions(space: SearchSpace) -> tuple[tuple[str, Dimension], ...]:

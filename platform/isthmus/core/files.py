@@ -80,6 +80,28 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def reserve(file: BinaryIO, n_bytes: int) -> None:
+    """Have the disk set room aside for a file that is going to be mapped into memory.
+
+    Writing into a mapped file that has no room kills the process by a signal (SIGBUS); with the
+    room set aside, a full disk is an error like any other, raised here.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Open for writing.
+    n_bytes : int
+        Its size to be; at least 1.
+
+    Raises
+    ------
+    OSError
+        If there is not so much room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
 def disk_full(error: BaseException, folder: Path) -> DiskFull | None:
     """Say which folder has no room, if that is what an error comes of.
 

@@ -75,7 +75,11 @@ class TrialExecutor(Protocol[DirectorT]):
 
 
 class RunLogger(Protocol):
-    """One run of the tracking store, open for writing."""
+    """One run of the tracking store, open for writing.
+
+    Where the store does not answer, any method raises `isthmus.core.errors.StoreUnavailable`; the
+    same call may then be repeated, and what the store has taken already is not written twice.
+    """
 
     @property
     def run_id(self) -> str:

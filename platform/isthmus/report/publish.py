@@ -107,6 +107,17 @@ class TrackingPublisher:
         """The trial's folder, once its run is open."""
         return self._directory
 
+    def label(self, tags: Mapping[str, str]) -> None:
+        """Label the trial's run, if it is open.
+
+        Parameters
+        ----------
+        tags : Mapping of str to str
+            Labels.
+        """
+        if self._trial is not None:
+            self._trial.set_tags(tags)
+
     def end(self, succeeded: bool, tags: Mapping[str, str]) -> None:
         """Close the trial's run, and those of folds that are open, with labels that say why.
 

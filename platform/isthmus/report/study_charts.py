@@ -155,31 +155,41 @@ def importance_chart(result: StudyResult) -> Chart | Absent:
     Returns
     -------
     plotly.graph_objects.Figure or Absent
-        A group of bars a dimension, a colour a method and objective.
+        As `study_figures.importance_figure`.
     """
     view = importance_view(result)
     if isinstance(view, Absent):
         return view
     paths = tuple(dict.fromkeys(path for one in view for path in one.shares))
-    chart = go.Figure()
-    for one in view:
-        name = safe(f"{one.metric}, {one.method}")
-        chart.add_trace(
-            go.Bar(
-                x=[one.shares.get(path) for path in paths],
-                y=list(range(len(paths))),
-                orientation="h",
-                name=name,
-                text=[safe(path) for path in paths],
-                textposition="none",
-                hovertemplate="%{text}: %{x:.1%}<extra>" + name + "</extra>",
-            )
+    n_columns = min(2, len(view))
+    n_rows = -(-len(view) // n_columns)
+    height = 70 + 26 * len(paths)
+    chart = make_subplots(
+        rows=n_rows,
+        cols=n_columns,
+        shared_yaxes=True,
+        subplot_titles=[safe(f"{one.metric}, {one.method}") for one in view],
+        vertical_spacing=min(0.3, 60 / (height * n_rows)),
+        horizontal_spacing=0.04,
+    )
+    rows = list(range(len(paths)))
+    for k, one in enumerate(view):
+        bars = go.Bar(
+            x=[one.shares.get(path) for path in paths],
+            y=rows,
+            orientation="h",
+            marker_color=BLUE,
+            text=[safe(path) for path in paths],
+            textposition="none",
+            hovertemplate="%{text}: %{x:.1%}<extra></extra>",
         )
-    chart.update_xaxes(title_text="share of the differences", tickformat=".0%", range=[0, 1])
+        chart.add_trace(bars, row=k // n_columns + 1, col=k % n_columns + 1)
+    laid_out(chart, 80 + height * n_rows)
+    chart.update_annotations(font_size=12)
+    chart.update_xaxes(tickformat=".0%", range=[0, 1])
     labels = [safe(shortened(path, 40)) for path in paths]
-    chart.update_yaxes(tickvals=list(range(len(paths))), ticktext=labels, autorange="reversed")
-    laid_out(chart, 170 + (14 + 12 * len(view)) * len(paths), legend=True)
-    return chart.update_layout(barmode="group", bargap=0.25)
+    chart.update_yaxes(tickvals=rows, ticktext=labels, range=[len(rows) - 0.4, -0.6])
+    return chart.update_layout(bargap=0.25)
 
 
 def _history_traces(result: StudyResult, history: History) -> list[Chart]:

@@ -48,8 +48,14 @@ def parallel_chart(result: StudyResult) -> Chart | Absent:
     laid_out(chart, 500, legend=True)
     chart.update_layout(legend_traceorder="reversed", margin_t=90)
     labels = [safe(shortened(scale.label, 22)) for scale in view.scales]
-    chart.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, gridcolor=INK)
-    chart.update_xaxes(range=[-0.6, len(labels) - 0.7])
+    chart.update_xaxes(
+        tickvals=list(range(len(labels))),
+        ticktext=labels,
+        # of its own accord plotly turns them where they do not fit, and back, without an end
+        tickangle=-15,
+        gridcolor=INK,
+        range=[-0.6, len(labels) - 0.7],
+    )
     chart.update_yaxes(visible=False, range=[-0.05, 1.05])
     for column, scale in enumerate(view.scales):
         for position, words in scale.ticks:

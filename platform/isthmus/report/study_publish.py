@@ -11,6 +11,7 @@ from isthmus.trial.events import TrialStarted
 from isthmus.trial.replay import is_published, mark_published, replay
 
 STATE_TAG, REASON_TAG = "isthmus.state", "isthmus.reason"
+RETRIED_TAG = "isthmus.retried"
 # Trials that have a run of their own; the others were never begun.
 _BEGUN = ("finished", "stopped", "failed")
 
@@ -100,6 +101,19 @@ class StudyPublisher:
 
             self._trials[number] = TrackingPublisher(open_trial, note)
         return self._trials[number]
+
+    def give_up(self, number: int, why: str) -> None:
+        """Note that an attempt at a trial ended before its time; the next one continues its run.
+
+        Parameters
+        ----------
+        number : int
+            Of the trial.
+        why : str
+            What ended the attempt.
+        """
+        if number in self._trials:
+            self._trials[number].label({RETRIED_TAG: why})
 
     def after_trial(self, record: TrialRecord, result: StudyResult) -> None:
         """Close the run of a trial that is over, and follow what the study has come to.

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from isthmus.config.search_space import SearchSpace
+from isthmus.config.search_space import Categorical, IntRange, SearchSpace
 from isthmus.core.ports import EpochEvent
 from isthmus.study.ledger import Ledger
 from isthmus.study.records import TrialRecord
@@ -16,6 +16,31 @@ from isthmus.study.stopper import Stopper
 from isthmus.trial.events import FoldFinished, TrialEvent
 
 MONITORED = "monitor_mse"
+
+
+def levels_of(space: SearchSpace, n_epochs: int, n_folds: int) -> int:
+    """Count the levels of a whole trial.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Its scheduler says what a level is.
+    n_epochs : int
+        Epochs of the experiment; the most of them, where they are searched.
+    n_folds : int
+        Folds.
+
+    Returns
+    -------
+    int
+        The largest level that a trial can come to.
+    """
+    if space.scheduler.unit == "fold":
+        return n_folds
+    searched = space.space.get("training.epochs")
+    if isinstance(searched, IntRange):
+        return searched.high
+    return max(searched.choices) if isinstance(searched, Categorical) else n_epochs
 
 
 class Judge:

@@ -40,6 +40,7 @@ def summarise_study(
     ledger: Ledger,
     wall_seconds: float,
     selection: SelectionReport | None = None,
+    whole: bool = True,
 ) -> StudyResult:
     """Say how a study stands.
 
@@ -59,6 +60,8 @@ def summarise_study(
         Spent so far, over all sittings.
     selection : SelectionReport, optional
         As `isthmus.study.significance.adjust_study` computes it.
+    whole : bool
+        Add hypervolume and importance, which take seconds.
 
     Returns
     -------
@@ -81,8 +84,8 @@ def summarise_study(
         smallest=smallest_embedding(trials, good),
         front=pareto_front(trials, objectives),
         reference_point=reference,
-        hypervolume=ledger.hypervolume(reference) if reference is not None else (),
-        importance=ledger.importance(),
+        hypervolume=ledger.hypervolume(reference) if whole and reference is not None else (),
+        importance=ledger.importance() if whole else (),
         wall_seconds=wall_seconds,
         gpu_seconds=spent(trials).gpu_seconds,
         selection=selection,

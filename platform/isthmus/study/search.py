@@ -8,7 +8,7 @@ The search's folder lies beside its trials' and holds
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,19 @@ class PreparedSearch:
         How it is varied.
     folder : Path
         Where the search is kept.
-    study_id : str
-        Identity of the search: experiment, data, folds and space, but for what varies.
+    identity : Mapping of str to Any
+        Experiment, data, folds and space, but for what varies, by dotted path.
     """
 
     trial: PreparedTrial
     space: SearchSpace
     folder: Path
-    study_id: str
+    identity: Identity
+
+    @property
+    def study_id(self) -> str:
+        """Digest of the identity."""
+        return digest_of(dict(self.identity))
 
     @property
     def study_name(self) -> str:
@@ -94,8 +99,8 @@ def prepare_search(experiment: Experiment, space: SearchSpace, fork: bool) -> Pr
     if here is None:
         free = (f for f in _names(experiment.output, name) if not _is_begun(f))
         here = next(free)
-    prepared = PreparedSearch(trial, space, here, study_id)
-    _write(prepared, identity)
+    prepared = PreparedSearch(trial, space, here, identity)
+    _write(prepared)
     return prepared
 
 
@@ -144,7 +149,7 @@ def _another(folder: Path, before: Identity, now: Identity) -> str:
     )
 
 
-def _names(output: Path, name: str) -> Any:
+def _names(output: Path, name: str) -> Iterator[Path]:
     """Name the places of a search and of its forks."""
     yield output / name
     number = 2
@@ -155,7 +160,7 @@ def _names(output: Path, name: str) -> Any:
 
 def _places(output: Path, name: str) -> list[Path]:
     """List the places in use, oldest first."""
-    places = []
+    places: list[Path] = []
     for folder in _names(output, name):
         if not folder.exists():
             return places
@@ -174,7 +179,7 @@ def _read(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _write(search: PreparedSearch, identity: Identity) -> None:
+def _write(search: PreparedSearch) -> None:
     """Leave in the folder what is needed to go on, and to read it."""
     folder, trial = search.folder, search.trial
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,5 +187,5 @@ def _write(search: PreparedSearch, identity: Identity) -> None:
     located = trial.experiment.located(split_file=folder / "split.json")
     write_text(folder / EXPERIMENT_FILE, dump_experiment(located))
     write_text(folder / SPACE_FILE, format_yaml(search.space.model_dump(mode="json")))
-    content = {"schema_version": 1, "study_id": search.study_id, "identity": dict(identity)}
+    content = {"schema_version": 1, "study_id": search.study_id, "identity": dict(search.identity)}
     write_json(folder / SEARCH_FILE, content)

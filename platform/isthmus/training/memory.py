@@ -6,6 +6,7 @@ third of a step's time on a CPU (docs/log.md). Kept, the process stays at its pe
 which it needs again at the next.
 """
 
+import contextlib
 import ctypes
 import gc
 import traceback
@@ -49,7 +50,5 @@ def give_back_memory(error: BaseException) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    try:
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # where it is not glibc
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError, TypeError):
-        pass  # not glibc

@@ -19,7 +19,14 @@ from isthmus.training.order import smaller_micro_batch
 from isthmus.training.task import TrainTask
 
 # How torch, oneDNN and CUDA's libraries say it where they have no class for it.
-_PHRASES = ("can't allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+_PHRASES = (
+    "can't allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "ALLOC_FAILED",
+    "could not create a primitive",
+    "can't start new thread",
+)
 
 
 def memory_ran_out(error: BaseException) -> bool:
@@ -80,7 +87,7 @@ def typed_in_training(task: TrainTask, workers: int) -> Iterator[None]:
         if not memory_ran_out(error):
             raise
         give_back_memory(error)
-        raise OutOfMemory(_step_too_large(task, workers, error)) from error
+        raise step_too_large(task, workers, _first_line(error)) from error
 
 
 @contextmanager
@@ -124,8 +131,23 @@ def typed_failures(folder: Path, config: ExperimentConfig) -> Iterator[None]:
         ) from error
 
 
-def _step_too_large(task: TrainTask, workers: int, error: BaseException) -> str:
-    """Say what a step holds, and what to set."""
+def step_too_large(task: TrainTask, workers: int, reason: str) -> OutOfMemory:
+    """Say what a step holds at a time, and what to set.
+
+    Parameters
+    ----------
+    task : TrainTask
+        What was trained.
+    workers : int
+        Workers that were at it.
+    reason : str
+        How it showed, in a line.
+
+    Returns
+    -------
+    OutOfMemory
+        To be raised.
+    """
     training = task.config.training
     size, steps = training.global_batch_size, training.accumulation_steps
     part = max(1, size // (steps * workers))
@@ -141,9 +163,9 @@ def _step_too_large(task: TrainTask, workers: int, error: BaseException) -> str:
             f"Set training.accumulation_steps to {after}: {size // (after * workers)} at a time "
             "for the same global batch."
         )
-    return (
+    return OutOfMemory(
         f"A training step of fold {task.fold.number} must fit into memory, but with {part} "
-        f"subject{'s' if part > 1 else ''} at a time it does not ({_first_line(error)}): "
+        f"subject{'s' if part > 1 else ''} at a time it does not ({reason}): "
         f"training.global_batch_size {size} / training.accumulation_steps {steps} / "
         f"execution.workers {workers}. {remedy}"
     )

@@ -158,7 +158,7 @@ def test_all_misses_are_told_at_once(tmp_path):
         ("model.depth", 3, "must be a dimension, such as {kind: int, ...}, got 3"),
         ("model.depth", {"low": 3, "high": 4}, "must say its kind: one of categorical, int, float"),
         ("model.depth", {"kind": "whole"}, "kind must be one of categorical, int, float, got 'who"),
-        ("model.depth", {**DEPTH, "higth": 4}, "higth: no such setting. Did you mean 'space.model"),
+        ("model.depth", {**DEPTH, "hihg": 4}, "hihg: no such setting. Did you mean 'space.model"),
         ("model.depth", {"kind": "int", "low": 3}, "high: must be given"),
         ("model.depth", {**DEPTH, "low": True}, "low: must not be true or false, got True"),
         ("model.depth", {**DEPTH, "low": 2.5}, "low: must be a valid integer"),
@@ -213,6 +213,11 @@ def test_all_misses_are_told_at_once(tmp_path):
             "model.kernel_size",
             {"kind": "categorical", "choices": [[5, 6, 99]]},
             "choices.0.2: must be less than or equal to 15, got 99",
+        ),
+        (
+            "training.learning_rate",
+            {"kind": "categorical", "choices": [0.1, float("inf")]},
+            "choices.1: must be a finite number, got inf",
         ),
         (
             "model.separable.norm_between",
@@ -297,10 +302,10 @@ def test_a_condition_becomes_the_list_of_what_meets_it(tmp_path):
             "own settings are the same in every trial. Did you mean 'model.convolution'?",
         ),
         (
-            {"model.convolution": "seperable"},
+            {"model.convolution": "separabel"},
             {},
             "when.model.convolution: must be among what model.convolution takes (separable, "
-            "standard), got 'seperable'. Did you mean 'separable'?",
+            "standard), got 'separabel'. Did you mean 'separable'?",
         ),
         ({"model.convolution": ["separable", "x"]}, {}, "(separable, standard), got 'x'."),
         ({"model.convolution": []}, {}, "must name at least one value, got none"),
@@ -408,9 +413,11 @@ def test_an_override_of_what_is_no_group_is_refused(tmp_path):
 def test_a_misspelt_setting_of_the_file_is_met_with_the_right_one(tmp_path):
     found = refused(tmp_path, one("model.depth", DEPTH, budget={"n_trails": 3}))
     assert found == "budget.n_trails: no such setting. Did you mean 'budget.n_trials'?"
-    objective = {"metric": "validation_mse", "dirction": "minimize"}
+    objective = {"metric": "validation_mse", "directoin": "minimize"}
     found = refused(tmp_path, one("model.depth", DEPTH, objectives=[objective]))
-    assert "objectives.0.dirction: no such setting. Did you mean 'objectives.0.direction'?" in found
+    assert (
+        "objectives.0.directoin: no such setting. Did you mean 'objectives.0.direction'?" in found
+    )
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

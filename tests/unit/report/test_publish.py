@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from example_report import make_across, make_report
 
+from isthmus.core.errors import StoreUnavailable
+from isthmus.report.fold_files import draw_pictures
 from isthmus.report.publish import (
     TrackingPublisher,
     opened_in,
@@ -17,6 +19,7 @@ from isthmus.report.run_naming import flat_params, legal_names, run_name
 from isthmus.report.strata_files import write_strata_files
 from isthmus.report.strata_words import strata_in_words
 from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.replay import is_published
 from isthmus.trial.run import run_trial
 
 
@@ -166,6 +169,79 @@ def test_what_was_cut_short_is_closed_as_failed(ran):
     publisher.close()
     publisher.close()
     assert [e[1:] for e in notebook.of("finish")] == [("fold 0", False), ("trial", False)]
+
+
+class Flaky(Notebook):
+    """A store that is away once, at the n-th thing asked of it."""
+
+    countdown = 0
+
+    def _ask(self):
+        Flaky.countdown -= 1
+        if Flaky.countdown == 0:
+            raise StoreUnavailable("away")
+
+    def open_run(self, *arguments):
+        self._ask()
+        super().open_run(*arguments)
+        return Flaky("trial", self.log)
+
+    def child(self, name, tags):
+        self._ask()
+        super().child(name, tags)
+        return Flaky(name, self.log)
+
+
+for _name in ("log_params", "log_metrics", "log_artifact", "set_tags", "finish"):
+
+    def _asked(self, *arguments, _name=_name, **named):
+        self._ask()
+        getattr(Notebook, _name)(self, *arguments, **named)
+
+    setattr(Flaky, _name, _asked)
+
+
+def test_events_told_again_after_an_absence_at_any_point_leave_the_same(ran, published):
+    def entry(e):
+        return (
+            *e[:3],
+            *(sorted(part.items()) if isinstance(part, dict) else part for part in e[3:]),
+        )
+
+    expected = {str(entry(e)) for e in published.log}
+    n_asked = len(published.log)
+    for at in range(1, n_asked + 1, 7):
+        for mark in ran.directory.glob("fold-*/published"):
+            mark.unlink()
+        notebook, Flaky.countdown, n_away = Flaky(), at, 0
+        publisher = TrackingPublisher(opened_in(notebook))
+        for event in ran.events:
+            try:
+                publisher(event)
+            except StoreUnavailable:
+                n_away += 1
+                publisher(event)
+        assert n_away == 1
+        assert {str(entry(e)) for e in notebook.log} == expected
+        files = [e for e in notebook.log if e[0] == "artifact"]
+        assert len(files) == len(set(files))
+        publisher.close()
+        assert len(notebook.of("finish")) == 3
+
+
+def test_what_is_drawn_already_is_not_drawn_again(ran, published):
+    pictures = sorted(ran.directory.rglob("*.png"))
+    assert len(pictures) > 10
+    before = [picture.stat().st_mtime_ns for picture in pictures]
+    publish(ran)
+    for event in ran.events:
+        draw_pictures(event)
+    assert [picture.stat().st_mtime_ns for picture in pictures] == before
+
+
+def test_a_trial_is_known_to_be_published(ran):
+    publish(ran)
+    assert is_published(ran.directory, "trial")
 
 
 def test_labels_become_legal_metric_names():
