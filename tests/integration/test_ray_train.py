@@ -16,13 +16,13 @@ import yaml
 
 from isthmus.backends.ray_session import ray_session
 from isthmus.backends.ray_train import RayTrainLauncher
-from isthmus.backends.ray_worker import Noticeboard
+from isthmus.backends.ray_worker import Noticeboard, killed_for_memory
 from isthmus.backends.worker_share import usable_cores
 from isthmus.cohort.participants import load_participants
 from isthmus.cohort.phantom import PhantomConfig, make_phantom
 from isthmus.cohort.splits import Fold
 from isthmus.config.load import load_experiment
-from isthmus.core.errors import ResourceError, TrainingDiverged
+from isthmus.core.errors import OutOfMemory, ResourceError, TrainingDiverged
 from isthmus.core.ports import EpochEvent
 from isthmus.training.fit import fit
 from isthmus.training.task import TrainTask
@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 N_EPOCHS = 40
+OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 SETTINGS = {
     "preset": "smoke",
     "cohort": {
@@ -163,6 +164,36 @@ def test_a_diverged_loss_arrives_as_such_and_is_not_tried_again(task, session, t
     assert "sub-" in str(on_ray.value)
     assert _n_workers_ever() - before == 2
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(
+    not OVERCOMMIT.exists() or OVERCOMMIT.read_text().strip() == "1",
+    reason="too large an allocation is refused where vm.overcommit_memory is 0 or 2",
+)
+def test_a_worker_out_of_memory_arrives_as_such_and_is_not_tried_again(task, session, tmp_path):
+    # A fully connected bottleneck larger than the machine: torch asks for it and is refused.
+    too_many = 2 * psutil.virtual_memory().total // (4 * 4**3)
+    model = task.config.model.model_copy(update={"bottleneck": "dense", "embedding_size": too_many})
+    config = task.config.model_copy(update={"model": model})
+    before = _n_workers_ever()
+    with pytest.raises(OutOfMemory, match="with 1 subject at a time .*That is the least"):
+        RayTrainLauncher().launch(replace(task, config=config, directory=tmp_path), lambda _: None)
+    assert _n_workers_ever() - before == 2
+
+
+def test_ray_says_whom_it_killed_for_memory():
+    from ray.exceptions import ActorDiedError, OutOfMemoryError, WorkerCrashedError
+    from ray.train import WorkerGroupError
+
+    killed = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
+    assert killed_for_memory(killed)
+    assert killed_for_memory(WorkerGroupError("a worker failed", {0: ValueError(), 1: killed}))
+    wrapped = RuntimeError("Caught unexpected exception")
+    wrapped.__cause__ = killed  # as Tuner.fit raises it
+    assert killed_for_memory(wrapped)
+    # By signal: whoever sent it.
+    for error in (ActorDiedError(), WorkerCrashedError(), MemoryError(), WorkerGroupError("", {})):
+        assert not killed_for_memory(error)
 
 
 def test_what_the_listener_raises_ends_the_workers_and_can_be_resumed(task, undisturbed, tmp_path):

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from isthmus.backends.tracking_uri import shown
-from isthmus.backends.worker_share import check_trials, device_memory, share_out_trials
+from isthmus.backends.device_memory import device_memory
+from isthmus.backends.worker_share import check_trials, share_out_trials
 from isthmus.cli.compare import show_study
 from isthmus.cli.search_progress import SearchProgress
 from isthmus.cli.terminal import (

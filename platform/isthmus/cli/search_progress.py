@@ -142,6 +142,8 @@ class SearchProgress:
         if record.state in _SPENDING:
             self._n_over += 1
             self._progress.update(self._total, completed=self._n_over)
+        if record.state == "repeated":
+            return  # a small space is asked for the same again and again
         if record.state != "finished" or record.values is None:
             self._say(record.number, f"{record.state}: {record.reason}")
             return

@@ -5,8 +5,10 @@ begun: memory is compared with a lower bound of what a step takes, at one subjec
 step that runs out of memory is tried again in smaller slices.
 """
 
+from functools import lru_cache
 from math import prod
 
+from isthmus.config.architecture import ModelConfig
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.errors import ConfigError
 from isthmus.model.description import ModelDescription, describe_model
@@ -57,13 +59,21 @@ def why_not(
     "model.embedding_size must be a multiple of the bottleneck's 48 "
     """
     try:
-        description = describe_model(config.model, config.fused_modalities, grid)
+        description = _described(config.model, config.fused_modalities, grid)
         cut = slicing(config.training, workers)
         if n_train is not None:
             steps_per_epoch(n_train, cut.global_batch_size)
     except ConfigError as error:
         return str(error)
     return _single_value(config, description, cut) or _too_large(config, description, memory_bytes)
+
+
+@lru_cache(maxsize=1024)
+def _described(
+    model: ModelConfig, modalities: tuple[str, ...], grid: tuple[int, int, int]
+) -> ModelDescription:
+    """Describe a model once: many points of a space share one and differ in the training."""
+    return describe_model(model, modalities, grid)
 
 
 def _single_value(

@@ -66,19 +66,12 @@ def test_a_trial_goes_on_when_there_is_room_again(ran, disk) -> None:
     folder, resize = disk
     file = ran.experiment.folder / "experiment.yaml"
     experiment = load_experiment(file, [f"execution.output={folder}"])
-    refusals, seen = [], []
-    for kib in (96, 192, 400, 640):
-        resize(kib)
-        with pytest.raises(DiskFull) as refused:
-            run_trial(experiment, InProcessLauncher(), lambda _: None)
-        refusals.append(str(refused.value))
-        seen.append(set(require_whole(folder)))
-    assert "the file system is full" in refusals[0]
-    assert "Make room, or set execution.output" in refusals[0]
-    assert all(str(folder) in refusal for refusal in refusals)
-    # It ran out in training, and in evaluating too.
-    assert "last.pt" not in seen[0]
-    assert "model.safetensors" in seen[-1]
+    resize(96)
+    with pytest.raises(DiskFull, match="the file system is full") as refused:
+        run_trial(experiment, InProcessLauncher(), lambda _: None)
+    assert str(folder) in str(refused.value)
+    assert "Make room, or set execution.output" in str(refused.value)
+    assert "fitted.json" not in require_whole(folder)
     resize(64 * 1024)
     result = run_trial(experiment, InProcessLauncher(), lambda _: None)
     for number, fold in enumerate(result.folds):
@@ -123,7 +116,7 @@ def test_whatever_a_library_raises_the_old_file_stays(disk, write) -> None:
     with pytest.raises(DiskFull, match=str(folder)), room_needed(folder):
         write_atomically(path, put)
     assert path.read_bytes() == b"old"
-    assert os.listdir(folder) == ["a.bin"]
+    assert [entry.name for entry in folder.iterdir()] == ["a.bin"]
     write_json(folder / "b.json", {"there is": "room again"})
 
 
@@ -141,9 +134,9 @@ def test_other_errors_pass_through_and_quotas_are_named(tmp_path: Path) -> None:
 
 def _fill(folder: Path) -> None:
     """Leave no room on a disk."""
-    with (folder / "filler").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    with (
+        (folder / "filler").open("wb", buffering=0) as file,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        while True:
+            file.write(bytes(4096))
