@@ -176,7 +176,7 @@ def test_a_worker_out_of_memory_arrives_as_such_and_is_not_tried_again(task, ses
     model = task.config.model.model_copy(update={"bottleneck": "dense", "embedding_size": too_many})
     config = task.config.model_copy(update={"model": model})
     before = _n_workers_ever()
-    with pytest.raises(OutOfMemory, match="with 1 subject at a time .*That is the least"):
+    with pytest.raises(OutOfMemory, match=r"with 1 subject at a time .*That is the least"):
         RayTrainLauncher().launch(replace(task, config=config, directory=tmp_path), lambda _: None)
     assert _n_workers_ever() - before == 2
 

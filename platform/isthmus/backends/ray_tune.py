@@ -230,7 +230,9 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
             link.endings[number] = Ending(**json.loads(result[_ENDING]))
         if _EVENT not in result:
             return str(TrialScheduler.CONTINUE)
-        go_on = link.ask(lambda: link.director.hear(number, from_wire(json.loads(result[_EVENT]))), False)
+        go_on = link.ask(
+            lambda: link.director.hear(number, from_wire(json.loads(result[_EVENT]))), False
+        )
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_complete(self, controller: Any, trial: Any, result: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from isthmus.backends.worker_share import check_workers
 from isthmus.cli.terminal import (
     AsJson,
     Overrides,
+    SpaceOverrides,
     Traceback,
     command,
     out,
@@ -33,14 +34,6 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE...",
         help="Experiments and search spaces; a space is checked against the experiment before it.",
-    ),
-]
-SpaceOverrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--space-set",
-        metavar="PATH=VALUE",
-        help="Override a setting of a search space, such as budget.n_trials=3.",
     ),
 ]
 Checked = tuple[Path, Preview | SearchSpace, Experiment | None]

@@ -1,5 +1,6 @@
 """`isthmus compare`: the ranking of a study in the terminal, with intervals."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,11 @@ from isthmus.cli.terminal import (
 from isthmus.core.errors import ConfigError
 from isthmus.report.study_files import PAGE_FILE
 from isthmus.report.study_summary import study_tables
+from isthmus.study.budget import WALL_NOTE
+from isthmus.study.ranking import summarise_study
 from isthmus.study.record_json import STUDY_FILE, read_study, study_to_json
 from isthmus.study.records import StudyResult
+from isthmus.study.search import SEARCH_FILE, read_search, storage_of
 
 RUNS = Path("runs")
 DEFAULT_LIMIT = 20
@@ -77,7 +81,7 @@ def find_study(study: str) -> Path:
     for folder in (Path(study), RUNS / study):
         if folder.is_dir():
             return folder
-    known = sorted(file.parent.name for file in RUNS.glob(f"*/{STUDY_FILE}"))
+    known = sorted(file.parent.name for file in RUNS.glob(f"*/{SEARCH_FILE}"))
     close = get_close_matches(study, known, n=1)
     advice = (
         f"Did you mean {close[0]!r}?"
@@ -91,7 +95,7 @@ def find_study(study: str) -> Path:
 
 
 def load_study(folder: Path) -> StudyResult:
-    """Read how a study stands.
+    """Read how a study stands, also while its search runs.
 
     Parameters
     ----------
@@ -101,14 +105,37 @@ def load_study(folder: Path) -> StudyResult:
     Returns
     -------
     StudyResult
-        As its last sitting wrote it.
+        From the study itself. P-values that are adjusted for having picked the best trial are
+        those of the last sitting's end, if they are of the same trials.
 
     Raises
     ------
     ConfigError
         If the folder is none of a search.
+    StudyError
+        If the study is kept in a database that is not to be had.
     """
-    return read_study(folder)
+    if not (folder / SEARCH_FILE).exists():
+        return read_study(folder)  # a record that was put there, of a search elsewhere
+    # Optuna takes seconds to import.
+    from isthmus.backends.optuna_study import open_ledger  # noqa: PLC0415
+
+    kept = read_search(folder)
+    storage = storage_of(kept.experiment, folder)
+    with open_ledger(storage, kept.study_name) as ledger:
+        wall = float(ledger.notes().get(WALL_NOTE, 0.0))
+        name = kept.experiment.config.name
+        now = summarise_study(folder.name, kept.study_id, name, kept.space, ledger, wall)
+    if not (folder / STUDY_FILE).exists():
+        return now
+    before = read_study(folder)
+    same = _finished(before) == _finished(now)
+    return replace(now, selection=before.selection if same else None)
+
+
+def _finished(result: StudyResult) -> set[int]:
+    """List the trials that finished."""
+    return {record.number for record in result.trials if record.state == "finished"}
 
 
 def show_study(result: StudyResult, limit: int = DEFAULT_LIMIT) -> None:

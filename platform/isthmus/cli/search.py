@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from isthmus.backends.tracking_uri import shown
 from isthmus.backends.device_memory import device_memory
+from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_trials, share_out_trials
 from isthmus.cli.compare import show_study
 from isthmus.cli.search_progress import SearchProgress
@@ -19,6 +19,7 @@ from isthmus.cli.terminal import (
     AsJson,
     ExperimentFile,
     Overrides,
+    SpaceOverrides,
     Traceback,
     TrackingUri,
     command,
@@ -51,6 +52,7 @@ from isthmus.study.search import (
     SPACE_FILE,
     PreparedSearch,
     prepare_search,
+    storage_of,
 )
 from isthmus.study.standing import standing_of
 from isthmus.study.stopper import NeverStop, Stopper
@@ -61,12 +63,6 @@ FAILED_TRIALS_EXIT_CODE = 4
 
 SpaceFile = Annotated[
     Path, typer.Argument(metavar="SPACE", help="A file such as those in search_spaces/.")
-]
-SpaceOverrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--space-set", metavar="PATH=VALUE", help="Override the space, such as budget.n_trials=4."
-    ),
 ]
 Fork = Annotated[
     bool, typer.Option("--fork", help="Begin another search where one that differs is there.")
@@ -155,7 +151,7 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
     check_trials(config.execution)
     require_lasting(experiment.output, "execution.output")
     prepared = prepare_search(experiment, space, fork)
-    storage = config.execution.study_storage or f"sqlite:///{prepared.folder / 'study.db'}"
+    storage = storage_of(experiment, prepared.folder)
     seed = derive_seed(config.seed, "search")
     first = first_points(space, config)
     with ExitStack() as held:

@@ -15,7 +15,7 @@ from isthmus.study.events import (
     TrialRetried,
     TrialTold,
 )
-from isthmus.study.records import TrialRecord
+from isthmus.study.records import OVER, TrialRecord
 from isthmus.trial.events import (
     EncodersComparing,
     FoldEvaluating,
@@ -24,8 +24,6 @@ from isthmus.trial.events import (
     TrialEvent,
     TrialStarted,
 )
-
-_SPENDING = ("finished", "stopped", "failed")
 
 
 class SearchProgress:
@@ -52,7 +50,7 @@ class SearchProgress:
         self._console = console
         self._objectives = space.objectives
         self._n_trials = space.budget.n_trials
-        self._n_over = sum(record.state in _SPENDING for record in records)
+        self._n_over = sum(record.state in OVER for record in records)
         self._best: tuple[int, float] | None = None
         for record in records:
             if record.state == "finished" and record.values is not None:
@@ -139,7 +137,7 @@ class SearchProgress:
     def _end(self, record: TrialRecord) -> None:
         """Take a trial's bar down and say what became of it."""
         self._remove(record.number)
-        if record.state in _SPENDING:
+        if record.state in OVER:
             self._n_over += 1
             self._progress.update(self._total, completed=self._n_over)
         if record.state == "repeated":

@@ -41,6 +41,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a setting, such as model.depth=4."),
 ]
+SpaceOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space-set", metavar="PATH=VALUE", help="Override a space, such as budget.n_trials=4."
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow; default: a sqlite file beside the trials."),

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any, BinaryIO
 from isthmus.core.errors import DiskFull
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# numpy tells how much it wrote, and not why it was no more.
+_NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -127,7 +130,8 @@ def disk_full(error: BaseException, folder: Path) -> DiskFull | None:
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             named = cause.filename if isinstance(cause.filename, str) else None
             return _no_room(Path(named).parent if named else folder, cause.errno == errno.EDQUOT)
-        if getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL":
+        by_sqlite = getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
+        if by_sqlite or (isinstance(cause, OSError) and _NUMPY_SHORT_WRITE.search(str(cause))):
             return _no_room(folder, by_quota=False)
         cause = cause.__cause__ or cause.__context__
     return None

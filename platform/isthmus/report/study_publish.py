@@ -6,14 +6,12 @@ from pathlib import Path
 from isthmus.core.ports import RunLogger, RunStore
 from isthmus.report.publish import NOTE_TAG, TrackingPublisher
 from isthmus.report.run_naming import legal_names, run_name
-from isthmus.study.records import OPEN, Objective, Point, StudyResult, TrialRecord
+from isthmus.study.records import OPEN, OVER, Objective, Point, StudyResult, TrialRecord
 from isthmus.trial.events import TrialStarted
 from isthmus.trial.replay import is_published, mark_published, replay
 
 STATE_TAG, REASON_TAG = "isthmus.state", "isthmus.reason"
 RETRIED_TAG = "isthmus.retried"
-# Trials that have a run of their own; the others were never begun.
-_BEGUN = ("finished", "stopped", "failed")
 
 
 class StudyPublisher:
@@ -132,7 +130,7 @@ class StudyPublisher:
         written once all trials before it are over, so that a number never changes.
         """
         study = self._study()
-        if record.state in _BEGUN:
+        if record.state in OVER:
             tags: dict[str, str] = {STATE_TAG: record.state}
             if record.reason:
                 tags[REASON_TAG] = record.reason
@@ -172,7 +170,7 @@ class StudyPublisher:
             If the folder is not a trial's.
         """
         study = self._study()
-        left = record.digest is not None and record.state in _BEGUN
+        left = record.digest is not None and record.state in OVER
         if left and not is_published(directory, study.run_id):
             publisher = self.trial(record.number, record.point)
             for event in replay(directory):

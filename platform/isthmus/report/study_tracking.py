@@ -1,4 +1,4 @@
-"""From a search's course to its tracking store: in order, from one thread, without being waited for."""
+"""From a search's course to its tracking store: in order, from one thread, and nobody waits."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -98,4 +98,3 @@ class StudyTracking:
     def _post(self, number: int, call: Callable[[], None]) -> None:
         """Queue something of one trial."""
         self._outbox.post(call, owner=("trial", number))
-

@@ -23,9 +23,16 @@ from isthmus.study.events import (
 )
 from isthmus.study.judge import Judge
 from isthmus.study.ledger import Ledger
-from isthmus.study.outcome import failed, finished, fold_failed, repeated, stopped
+from isthmus.study.outcome import (
+    failed,
+    finished,
+    fold_failed,
+    repeated,
+    same_experiment,
+    stopped,
+)
 from isthmus.study.prospects import Prospect, Prospects
-from isthmus.study.records import TrialRecord
+from isthmus.study.records import SPENDS_BUDGET, TrialRecord
 from isthmus.study.stopper import Stopper
 from isthmus.training.order import smaller_micro_batch
 from isthmus.trial.events import FoldFailed, TrialEvent, TrialFinished, TrialStarted
@@ -36,7 +43,6 @@ from isthmus.trial.records import TrialResult
 MOST_IN_VAIN = 200
 # As many failures before anything finished are taken for a fault that all trials share.
 MOST_FAILURES_FROM_THE_START = 5
-SPENDS_BUDGET = ("running", "finished", "stopped", "failed")
 
 
 @dataclass
@@ -218,24 +224,15 @@ class Director:
         self._meter.note()
 
     @property
-    def wall_seconds(self) -> float:
-        """Time of all sittings."""
-        return self._meter.wall_seconds
-
-    @property
     def is_interrupted(self) -> bool:
         """Whether there are trials that were begun and are not over."""
         return any(record.state == "running" for record in self._records.values())
 
     @property
-    def _n_begun(self) -> int:
-        """Trials that spend budget."""
-        return sum(record.state in SPENDS_BUDGET for record in self._records.values())
-
-    @property
     def _is_complete(self) -> bool:
         """Whether no further point is to be chosen."""
-        return self._used_up or self._n_begun >= self._space.budget.n_trials
+        n_begun = sum(record.state in SPENDS_BUDGET for record in self._records.values())
+        return self._used_up or n_begun >= self._space.budget.n_trials
 
     def _choose(self) -> Assignment | None:
         """Take up what was left unfinished, or a new point; None if that cannot be begun."""
@@ -262,7 +259,7 @@ class Director:
             self._close(replace(record, state="infeasible", reason=str(error)))
             return None
         record = replace(record, digest=prospect.digest, folder=prospect.folder)
-        same = self._same_as(record) if not record.attempts else None
+        same = None if record.attempts else same_experiment(record, self.records)
         if same is not None:
             self._close(repeated(record, same))
             return None
@@ -277,19 +274,6 @@ class Director:
         self._running[record.number] = _Running(self._keep(record, at_once=True), prospect)
         self._tell(TrialBegun(record))
         return Assignment(record.number, prospect.experiment)
-
-    def _same_as(self, record: TrialRecord) -> TrialRecord | None:
-        """Find the trial that a new point repeats."""
-        return next(
-            (
-                other
-                for other in self.records
-                if other.digest == record.digest
-                and other.state in SPENDS_BUDGET
-                and other.number != record.number
-            ),
-            None,
-        )
 
     def _finish(self, record: TrialRecord, prospect: Prospect) -> None:
         """Read what a trial found."""

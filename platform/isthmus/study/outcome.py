@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from isthmus.config.search_space import ObjectiveConfig, SchedulerConfig
-from isthmus.study.records import TrialRecord
+from isthmus.study.records import SPENDS_BUDGET, TrialRecord
 from isthmus.trial.records import FoldFailure, TrialResult
 
 
@@ -110,6 +110,28 @@ def stopped(record: TrialRecord, scheduler: SchedulerConfig) -> TrialRecord:
     level, value = record.reports[-1]
     reason = f"{scheduler.kind} at {scheduler.unit} {level}, where it stood at {value:.5g}"
     return replace(record, state="stopped", reason=reason)
+
+
+def same_experiment(record: TrialRecord, others: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Find the trial that a new point would repeat.
+
+    Parameters
+    ----------
+    record : TrialRecord
+        Just suggested, with its digest.
+    others : sequence of TrialRecord
+        The trials so far, itself among them.
+
+    Returns
+    -------
+    TrialRecord or None
+        One that was begun and is the same experiment.
+    """
+    for other in others:
+        begun = other.state in SPENDS_BUDGET and other.number != record.number
+        if begun and other.digest == record.digest:
+            return other
+    return None
 
 
 def repeated(record: TrialRecord, other: TrialRecord) -> TrialRecord:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isthmus.config.search_space import SearchSpace
 from isthmus.stratification.across import SelectionReport
-from isthmus.study.ledger import Ledger
+from isthmus.study.ledger import LedgerReader
 from isthmus.study.records import Objective, StudyResult, TrialRecord
 
 _OUTWARDS = 0.1
@@ -37,7 +37,7 @@ def summarise_study(
     study_id: str,
     experiment: str,
     space: SearchSpace,
-    ledger: Ledger,
+    ledger: LedgerReader,
     wall_seconds: float,
     selection: SelectionReport | None = None,
     whole: bool = True,
@@ -54,7 +54,7 @@ def summarise_study(
         Name of the experiment.
     space : SearchSpace
         Objectives and budget.
-    ledger : Ledger
+    ledger : LedgerReader
         Its trials.
     wall_seconds : float
         Spent so far, over all sittings.

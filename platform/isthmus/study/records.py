@@ -10,6 +10,9 @@ Point = Mapping[str, Any]
 
 TrialState = Literal["running", "finished", "stopped", "failed", "infeasible", "repeated"]
 OPEN: tuple[TrialState, ...] = ("running",)
+# Of a trial that was begun and is over; an infeasible or repeated one never was.
+OVER: tuple[TrialState, ...] = ("finished", "stopped", "failed")
+SPENDS_BUDGET = (*OPEN, *OVER)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.cohort.splits import save_split
-from isthmus.config.load import Experiment, dump_experiment
+from isthmus.config.load import Experiment, dump_experiment, load_experiment
 from isthmus.config.paths import flatten
+from isthmus.config.search_load import load_space
 from isthmus.config.search_space import SearchSpace
 from isthmus.config.strict_yaml import format_yaml
 from isthmus.core.digest import digest_of
@@ -60,7 +61,7 @@ class PreparedSearch:
     @property
     def study_name(self) -> str:
         """Name of the study where many are kept, such as in a database."""
-        return f"{self.folder.name}-{self.study_id[:12]}"
+        return _study_name(self.folder, self.study_id)
 
 
 def prepare_search(experiment: Experiment, space: SearchSpace, fork: bool) -> PreparedSearch:
@@ -104,6 +105,79 @@ def prepare_search(experiment: Experiment, space: SearchSpace, fork: bool) -> Pr
     return prepared
 
 
+@dataclass(frozen=True)
+class KeptSearch:
+    """A search as its folder has it, to be looked at.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        The experiment that is varied.
+    space : SearchSpace
+        How it is varied.
+    folder : Path
+        Where the search is kept.
+    study_id : str
+        Identity of the search.
+    """
+
+    experiment: Experiment
+    space: SearchSpace
+    folder: Path
+    study_id: str
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study where many are kept."""
+        return _study_name(self.folder, self.study_id)
+
+
+def read_search(folder: Path) -> KeptSearch:
+    """Read what is searched in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a search.
+
+    Returns
+    -------
+    KeptSearch
+        As its last sitting left it.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is none of a search.
+    """
+    if not _is_begun(folder):
+        raise ConfigError(
+            f"{folder}: must be the folder of a search, but there is no {SEARCH_FILE} in it. "
+            "`isthmus search` names the folder at its end."
+        )
+    experiment = load_experiment(folder / EXPERIMENT_FILE)
+    space = load_space(folder / SPACE_FILE, experiment.config)
+    return KeptSearch(experiment, space, folder, _read(folder)["study_id"])
+
+
+def storage_of(experiment: Experiment, folder: Path) -> str:
+    """Say where the study of a search is kept.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its `execution.study_storage` decides.
+    folder : Path
+        The search's.
+
+    Returns
+    -------
+    str
+        A URL; of a sqlite file in the folder, where nothing is set.
+    """
+    return experiment.config.execution.study_storage or f"sqlite:///{folder / 'study.db'}"
+
+
 def identity_of(trial: PreparedTrial, space: SearchSpace) -> dict[str, Any]:
     """List all that makes a search what it is.
 
@@ -131,6 +205,11 @@ def identity_of(trial: PreparedTrial, space: SearchSpace) -> dict[str, Any]:
         **{f"space.{path}": dimension for path, dimension in dimensions.items()},
         **flatten(search, "search."),
     }
+
+
+def _study_name(folder: Path, study_id: str) -> str:
+    """Name a study so that others of the same folder name do not meet it in a database."""
+    return f"{folder.name}-{study_id[:12]}"
 
 
 def _another(folder: Path, before: Identity, now: Identity) -> str:

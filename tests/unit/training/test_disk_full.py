@@ -1,5 +1,6 @@
 """A disk that is really full: refused by type, nothing half-written, and gone on with later."""
 
+import contextlib
 import errno
 import json
 import os
@@ -134,9 +135,6 @@ def test_other_errors_pass_through_and_quotas_are_named(tmp_path: Path) -> None:
 
 def _fill(folder: Path) -> None:
     """Leave no room on a disk."""
-    with (
-        (folder / "filler").open("wb", buffering=0) as file,
-        pytest.raises(OSError, match="No space left"),
-    ):
+    with (folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))
