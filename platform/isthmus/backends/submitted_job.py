@@ -42,7 +42,7 @@ def is_thrown_away(path: Path) -> bool:
 
     Examples
     --------
-    >>> is_thrown_away(Path("/tmp/ray/s/runtime_resources/working_dir_files/_ray_pkg_0/runs"))
+    >>> is_thrown_away(Path("/ray/s/runtime_resources/working_dir_files/_ray_pkg_0/runs"))
     True
     >>> is_thrown_away(Path("/shared/runs"))
     False

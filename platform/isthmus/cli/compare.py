@@ -81,7 +81,8 @@ def find_study(study: str) -> Path:
     for folder in (Path(study), RUNS / study):
         if folder.is_dir():
             return folder
-    known = sorted(file.parent.name for file in RUNS.glob(f"*/{SEARCH_FILE}"))
+    files = (file for name in (SEARCH_FILE, STUDY_FILE) for file in RUNS.glob(f"*/{name}"))
+    known = sorted({file.parent.name for file in files})
     close = get_close_matches(study, known, n=1)
     advice = (
         f"Did you mean {close[0]!r}?"

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
+from isthmus.core.files import reserve
+
 CHUNK_VOXELS = 1 << 16
 NEGLIGIBLE = 1e-12
 
@@ -149,9 +151,15 @@ def empty_rows(n_rows: int, n_voxels: int, folder: Path) -> Float32Array:
     -------
     ndarray of float32 (N, P)
         A memory map.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder) as file:
+        reserve(file, max(1, n_rows * n_voxels * np.dtype(np.float32).itemsize))
         return np.memmap(file, dtype=np.float32, mode="w+", shape=(n_rows, n_voxels))
 
 
