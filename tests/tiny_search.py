@@ -19,6 +19,7 @@ import yaml
 from phantom_experiment import write_experiment
 
 from isthmus.backends.optuna_study import open_ledger
+from isthmus.backends.study_storage import StudyError
 from isthmus.cohort.participants import load_participants
 from isthmus.config.load import load_experiment
 from isthmus.config.paths import put
@@ -26,8 +27,8 @@ from isthmus.study.records import TrialRecord
 from isthmus.volumes.ingest import ingest
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-DEADLINE = 240.0
-"""Seconds within which a search of a few trials is over on a busy machine."""
+DEADLINE = 600.0
+"""Seconds within which a small search is over: ten times what an idle machine takes."""
 
 SPACE: Mapping[str, Any] = {
     "space": {
@@ -71,8 +72,11 @@ def study_records(search: Path) -> tuple[TrialRecord, ...]:
         return ()
     study_id = json.loads((search / "search.json").read_text())["study_id"]
     name = f"{search.name}-{study_id[:12]}"
-    with open_ledger(f"sqlite:///{search / 'study.db'}", name) as ledger:
-        return ledger.trials()
+    try:
+        with open_ledger(f"sqlite:///{search / 'study.db'}", name) as ledger:
+            return ledger.trials()
+    except StudyError:  # the driver has made the file, and not yet the study in it
+        return ()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ _SWITCHES = {
     # Of several tasks that failed one is told of: the first one.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # What still asks Ray for something while a session ends would start or join another one.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ray Tune: what it reports is not always an objective, and its own state is of no use later.

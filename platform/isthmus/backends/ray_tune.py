@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray import cloudpickle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from isthmus.backends.process_endings import (
+    Process,
+    ending_of_error,
+    endings_of_kill,
+    error_of,
+    process_of,
+)
 from isthmus.backends.ray_worker import killed_for_memory
 from isthmus.backends.worker_share import TrialShare
 from isthmus.config.experiment import ExperimentConfig
@@ -37,6 +43,7 @@ from isthmus.trial.run import Launcher
 from isthmus.trial.wire import from_wire, to_wire
 
 _POLL_SECONDS = 0.2
+_MOST_KILLED_AT_ONCE = 100
 # How often a long robustness job is heard of.
 _STRATA_SECONDS = 10.0
 # What is told is one text under one of these: Tune flattens what is nested.
@@ -104,8 +111,19 @@ class TuneExecutor:
             If Ray itself is gone.
         """
         scratch = self.folder / ".tune"
-        shutil.rmtree(scratch, ignore_errors=True)
         link = _Link(director)
+        try:
+            while (failure := self._fit(link, scratch)) is not None:
+                link.survive(failure)
+        except BaseException:
+            link.is_over = True
+            raise
+        if link.failure is not None:
+            raise link.failure
+
+    def _fit(self, link: "_Link", scratch: Path) -> BaseException | None:
+        """Begin a run of Tune and wait for its end; return what it raised."""
+        shutil.rmtree(scratch, ignore_errors=True)
         failures: list[BaseException] = []
 
         def fit() -> None:
@@ -120,20 +138,9 @@ class TuneExecutor:
         try:
             while tune.is_alive():
                 tune.join(_POLL_SECONDS)
-        except BaseException:
-            link.is_over = True
-            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        if link.failure is not None:
-            raise link.failure
-        if failures and isinstance(failures[0], RayError):
-            raise ResourceError(
-                f"Ray must run for as long as the search does, but it is gone: {failures[0]} Run "
-                "the same command again to go on."
-            ) from failures[0]
-        if failures:
-            raise failures[0]
+        return failures[0] if failures else None
 
     def _tuner(self, link: "_Link", scratch: Path) -> Tuner:
         """Describe the run to Ray Tune."""
@@ -172,6 +179,9 @@ class _Link:
         self.is_over = False
         self.failure: BaseException | None = None
         self.endings: dict[int, Ending] = {}
+        self.running: dict[int, Process | None] = {}
+        self.n_begun = 0
+        self.controller: Any = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Leave nothing for Tune's own record of a run, which nobody goes on from."""
@@ -186,6 +196,40 @@ class _Link:
         except BaseException as error:
             self.failure, self.is_over = error, True
             return otherwise
+
+    def end(self, number: int, ending: Ending) -> None:
+        """Tell the director that an attempt is over."""
+        self.running.pop(number, None)
+        self.ask(lambda: self.director.end(number, ending), None)
+
+    def survive(self, failure: BaseException) -> None:
+        """End what was running when Tune gave up, where another run of it can go on."""
+        if self.failure is not None:
+            raise self.failure
+        if isinstance(failure, RayError):
+            raise ResourceError(
+                f"Ray must run for as long as the search does, but it is gone: {failure} Run "
+                "the same command again to go on."
+            ) from failure
+        # Each run of Tune that ends so has cost a trial one of its attempts, of which it has so
+        # many; without a trial it would go on for ever.
+        if not killed_for_memory(failure) or not self.n_begun:
+            raise failure
+        self._clear_away()
+        for number, ending in endings_of_kill(str(failure), dict(self.running)).items():
+            self.endings.pop(number, None)
+            self.end(number, ending)
+        self.n_begun = 0
+
+    def _clear_away(self) -> None:
+        """End processes of trials that Tune left alive: they hold the trials' folders."""
+        for _ in range(_MOST_KILLED_AT_ONCE):
+            try:
+                if self.controller is not None:
+                    self.controller.cleanup()
+                return
+            except RuntimeError:  # of another process that was killed
+                continue
 
 
 class _Suggestions(Searcher):  # type: ignore[misc]
@@ -203,6 +247,8 @@ class _Suggestions(Searcher):  # type: ignore[misc]
         """Hand out a trial; None: not now."""
         told = self._link.ask(self._link.director.next, "done")
         if isinstance(told, Assignment):
+            self._link.running[told.number] = None
+            self._link.n_begun += 1
             return _packed(told)
         return Searcher.FINISHED if told == "done" else None
 
@@ -223,9 +269,14 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._link = link
 
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Learn of who runs the trials."""
+        self._link.controller = controller
+
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Pass an event on, and stop the trial if the director says so."""
         link, number = self._link, trial.config[_NUMBER]
+        link.running[number] = process_of(result)
         if _ENDING in result:
             link.endings[number] = Ending(**json.loads(result[_ENDING]))
         if _EVENT not in result:
@@ -241,35 +292,12 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
         """Tell the director that a trial's process is gone."""
-        self._end(trial, _ending_of(_error_of(trial)))
+        self._end(trial, ending_of_error(error_of(trial)))
 
     def _end(self, trial: Any, unsaid: Ending) -> None:
         """End a trial as it said, or as it must have."""
         link, number = self._link, trial.config[_NUMBER]
-        ending = link.endings.pop(number, unsaid)
-        link.ask(lambda: link.director.end(number, ending), None)
-
-
-def _error_of(trial: Any) -> Exception:
-    """Read what Tune wrote down of a failure, on this machine, a moment ago."""
-    if trial.pickled_error_file is not None:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        if isinstance(error, RayTaskError):
-            error = error.as_instanceof_cause()
-        if isinstance(error, Exception):
-            return error
-    return RuntimeError(Path(trial.error_file).read_text(encoding="utf-8"))
-
-
-def _ending_of(error: Exception) -> Ending:
-    """Sort the end of a process."""
-    if killed_for_memory(error):
-        return Ending("memory", "OutOfMemory", "its process was killed for want of memory")
-    # What a process raises while it is set up, such as a failing import, it would raise again.
-    if isinstance(error, RayActorError) and "creation task" not in str(error):
-        return Ending("died", "WorkerDied", "it was killed, or its node is gone")
-    lines = str(error).strip().splitlines() or ["it said nothing"]
-    return Ending("failed", type(error).__name__, lines[-1])
+        link.end(number, link.endings.pop(number, unsaid))
 
 
 def _packed(assignment: Assignment) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import itertools
 import os
 from pathlib import Path
 
+from isthmus.backends.study_storage import JOURNAL
+from isthmus.backends.tracking_uri import SQLITE
+from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError
 
 # Ray sets it for the driver of a submitted job, and for nobody else.
@@ -72,3 +75,30 @@ def require_lasting(path: Path, setting: str) -> None:
             f"working directory, which is thrown away. Set {setting} to an absolute path that all "
             "nodes share, such as /shared/isthmus."
         )
+
+
+def require_lasting_places(experiment: Experiment) -> None:
+    """Refuse an experiment whose places a submitted job would lose, or nobody find again.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings.
+
+    Raises
+    ------
+    ConfigError
+        If the output, the volume store, the cohort, or a file of MLflow's or the study's lies in a
+        job's own copy of its working directory.
+    """
+    execution = experiment.config.execution
+    require_lasting(experiment.output, "execution.output")
+    if "://" not in experiment.store_url:
+        require_lasting(Path(experiment.store_url), "execution.store")
+    # What a job leaves behind names the cohort's folder, and every node looks for it there.
+    require_lasting(experiment.cohort_root, "cohort.root")
+    for setting in ("tracking_uri", "study_storage"):
+        uri = getattr(execution, setting) or ""
+        for prefix in (SQLITE, JOURNAL):
+            if uri.startswith(prefix):
+                require_lasting(Path(uri.removeprefix(prefix)), f"execution.{setting}")

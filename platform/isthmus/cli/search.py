@@ -145,11 +145,11 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
     # MLflow, Ray and Optuna take seconds to import: only what is used is.
     from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
     from isthmus.backends.optuna_search import OptunaLedger  # noqa: PLC0415
-    from isthmus.backends.ray_session import require_lasting  # noqa: PLC0415
+    from isthmus.backends.submitted_job import require_lasting_places  # noqa: PLC0415
 
     config = experiment.config
     check_trials(config.execution)
-    require_lasting(experiment.output, "execution.output")
+    require_lasting_places(experiment)
     prepared = prepare_search(experiment, space, fork)
     storage = storage_of(experiment, prepared.folder)
     seed = derive_seed(config.seed, "search")

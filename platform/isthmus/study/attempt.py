@@ -10,7 +10,7 @@ from isthmus.core.ports import TaskRunner
 from isthmus.trial.events import TrialListener
 from isthmus.trial.run import Launcher, run_trial
 
-EndingKind = Literal["finished", "failed", "memory", "disk", "died", "halted"]
+EndingKind = Literal["finished", "failed", "memory", "disk", "died", "lost", "halted"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Ending:
     kind : str
         ``finished``: its folder holds a result; ``failed``: by an error that would come again;
         ``memory``: it ran out of it; ``disk``: the disk is full; ``died``: its process did;
-        ``halted``: it was told to stop.
+        ``lost``: it was ended because of something that it had no part in; ``halted``: it was
+        told to stop.
     error : str
         Class of the error; empty where there is none.
     message : str

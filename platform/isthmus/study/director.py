@@ -197,6 +197,8 @@ class Director:
                 self._retry_smaller(record, running.prospect, ending)
             case "died":
                 self._retry(record, ending)
+            case "lost":
+                self._again(record, f"{ending.message}; it goes on from its checkpoint")
             case "disk":
                 self.halt(ending.message)
             case "halted":

@@ -21,10 +21,9 @@ from isthmus.trial.events import (
     TrialStarted,
 )
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+from isthmus.trial.run import EXPERIMENT_FILE, FOLD_FILE, IDENTITY_FILE, TRIAL_FILE
 
-IDENTITY_FILE = "identity.json"
 PUBLISHED_FILE = "published.json"
-_EXPERIMENT_FILE, _TRIAL_FILE, _FOLD_FILE = "experiment.yaml", "trial.json", "fold.json"
 
 
 def replay(directory: Path) -> Iterator[TrialEvent]:
@@ -112,11 +111,11 @@ def _number(folder: Path) -> int:
 
 def _started(directory: Path) -> TrialStarted:
     """Tell of the trial's start."""
-    config = load_experiment(directory / _EXPERIMENT_FILE).config
-    identity = _read(directory / IDENTITY_FILE) or _read(directory / _TRIAL_FILE)
+    config = load_experiment(directory / EXPERIMENT_FILE).config
+    identity = _read(directory / IDENTITY_FILE) or _read(directory / TRIAL_FILE)
     if identity is None:
         raise ConfigError(
-            f"{directory}: must be a trial's folder, with {IDENTITY_FILE} or {_TRIAL_FILE}, but "
+            f"{directory}: must be a trial's folder, with {IDENTITY_FILE} or {TRIAL_FILE}, but "
             "has neither. Run the trial again: what is finished is not repeated."
         )
     return TrialStarted(
@@ -126,7 +125,7 @@ def _started(directory: Path) -> TrialStarted:
 
 def _result(directory: Path) -> TrialResult | None:
     """Read the trial's result, if it has one."""
-    content = _read(directory / _TRIAL_FILE)
+    content = _read(directory / TRIAL_FILE)
     return TrialResult.from_json(content) if content else None
 
 
@@ -134,7 +133,7 @@ def _fold(
     folder: Path, failure: FoldFailure | None, config: ExperimentConfig
 ) -> Iterator[TrialEvent]:
     """Tell of one fold."""
-    content = _read(folder / _FOLD_FILE)
+    content = _read(folder / FOLD_FILE)
     if content is not None:
         yield FoldFinished(FoldResult.from_json(content), folder, reused=True)
         return
@@ -164,9 +163,9 @@ def _marks(directory: Path) -> dict[str, str]:
 
 def _results(directory: Path) -> str:
     """Identify all results that a trial's folder holds."""
-    files = [directory / _TRIAL_FILE]
+    files = [directory / TRIAL_FILE]
     for folder in fold_folders(directory):
-        files += [folder / _FOLD_FILE, folder / HISTORY_FILE]
+        files += [folder / FOLD_FILE, folder / HISTORY_FILE]
     return digest_of(
         {
             file.relative_to(directory).as_posix(): digest_file(file)

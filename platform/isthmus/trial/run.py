@@ -2,7 +2,8 @@
 
 The trial's folder holds everything that can be read later:
 
-    experiment.yaml  split.json  provenance.json  across_encoders.json  trial.json
+    experiment.yaml  split.json  provenance.json  identity.json
+    across_encoders.json  trial.json
     fold-<i>/        checkpoints, weights, history, tables, embeddings, strata.json, fold.json
 """
 
@@ -37,7 +38,7 @@ from isthmus.trial.events import (
     TrialListener,
     TrialStarted,
 )
-from isthmus.trial.facts import trial_facts
+from isthmus.trial.facts import Facts, trial_facts
 from isthmus.trial.fold import FoldInputs, evaluate_fold
 from isthmus.trial.preflight import require_strata_possible
 from isthmus.trial.probe import is_categorical
@@ -49,6 +50,7 @@ from isthmus.volumes.store import VolumeStore, open_store
 
 FOLD_FILE = "fold.json"
 TRIAL_FILE = "trial.json"
+EXPERIMENT_FILE, IDENTITY_FILE = "experiment.yaml", "identity.json"
 _log = logging.getLogger("isthmus.trial")
 
 Launcher = TrainLauncher[TrainTask, FittedEncoder]
@@ -165,7 +167,7 @@ def _run(
     """Run a trial in a folder that nobody else writes."""
     config, directory = trial.experiment.config, trial.directory
     facts = trial_facts(config, trial.store, trial.participants, trial.split)
-    _write_inputs(trial)
+    _write_inputs(trial, facts)
     tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
     strata = strata_job(
         trial.participants,
@@ -282,11 +284,13 @@ def _split(experiment: Experiment, participants: Participants) -> Split:
     return draw_split(participants, folds, monitor_share, stratify_by, seed)
 
 
-def _write_inputs(trial: PreparedTrial) -> None:
-    """Leave beside the results what is needed to run them again."""
+def _write_inputs(trial: PreparedTrial, facts: Facts) -> None:
+    """Leave beside the results what is needed to run them again, and to tell what they are of."""
     directory = trial.directory
+    known = {"digest": trial.digest, "identity": trial.identity, "facts": facts}
+    write_json(directory / IDENTITY_FILE, known)
     save_split(trial.split, directory / "split.json")
     here = trial.experiment.located(split_file=directory / "split.json")
-    write_text(directory / "experiment.yaml", dump_experiment(here))
+    write_text(directory / EXPERIMENT_FILE, dump_experiment(here))
     if not (directory / "provenance.json").exists():
         write_json(directory / "provenance.json", asdict(take_provenance()))

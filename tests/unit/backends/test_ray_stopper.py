@@ -93,8 +93,8 @@ def test_a_restart_changes_no_decision(kind, cut):
 
 
 def test_numpy_s_global_stream_is_left_as_it_was():
-    np.random.seed(5)
-    before = np.random.get_state()[1].tolist()
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
     config = SchedulerConfig(kind="hyperband", unit="epoch", reduction_factor=2)
     RayStopper(config, "minimize", n_levels=8, seed=1).report(0, 1, 1.0)
-    assert np.random.get_state()[1].tolist() == before
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
