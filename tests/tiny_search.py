@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,13 +160,13 @@ class Command:
             assert time.monotonic() < limit, f"not so after {seconds:g} s:\n{self.said()}"
             time.sleep(0.1)
 
-    def processes(self) -> list[psutil.Process]:
-        """List all that belong to it, also once it is dead: its session, and what came of it."""
-        mine = []
+    def names(self) -> dict[psutil.Process, str]:
+        """List all processes of its session, also once it is dead itself, with their names."""
+        mine = {}
         for process in psutil.process_iter():
             try:
                 if os.getsid(process.pid) == self.process.pid and process.status() != "zombie":
-                    mine.append(process)
+                    mine[process] = process.name()
             except (OSError, psutil.NoSuchProcess):
                 continue
         return mine
@@ -178,12 +177,13 @@ def started(
     *arguments: str | Path, folder: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[Command]:
     """Start a command and go on; at the end of the block nothing of it is left."""
-    with tempfile.TemporaryDirectory() as streams:
+    # Ray's folder, which a killed driver leaves behind, goes there too; its path must be short
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as streams:
         with (Path(streams) / "out").open("wb") as out, (Path(streams) / "err").open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "isthmus", *map(str, arguments)],
                 cwd=folder,
-                env={**ENVIRONMENT, **(environment or {})},
+                env={**ENVIRONMENT, "TMPDIR": streams, **(environment or {})},
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -192,6 +192,7 @@ def started(
         try:
             yield command
         finally:
-            for left in command.processes():
-                left.send_signal(signal.SIGKILL)
+            for left in command.names():
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
             process.wait()

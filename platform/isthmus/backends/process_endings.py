@@ -94,7 +94,7 @@ def endings_of_kill(message: str, running: Mapping[int, Process | None]) -> dict
         for one in _KILLED.finditer(message)
     }
     largest = max(killed, key=lambda process: killed[process], default=None)
-    known = largest in running.values()
+    known = largest is not None and largest in running.values()
     died = {number for number, process in running.items() if process in killed} or set(running)
     endings: dict[int, Ending] = {}
     for number, process in running.items():

@@ -32,6 +32,7 @@ from isthmus.config.load import Experiment, load_experiment
 from isthmus.config.search_first import first_points
 from isthmus.config.search_load import load_space
 from isthmus.config.search_space import SearchSpace
+from isthmus.core.errors import DiskFull
 from isthmus.core.ports import RunStore
 from isthmus.core.seeds import derive_seed
 from isthmus.report.outbox import Outbox
@@ -166,6 +167,8 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
         tracking.open()
         tracking.take_up(ledger.trials(), experiment.output)
         director = _run_trials(prepared, ledger, tracking)
+        if director.disk_full is not None:
+            raise DiskFull(director.disk_full)
         result = standing(whole=True)
         files = write_study_files(result, prepared.folder)
         summary = (prepared.folder / SUMMARY_FILE).read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import ValidationError
@@ -62,14 +63,13 @@ class Experiment:
         Returns
         -------
         ExperimentConfig
-            Same digest; places that were relative to ``folder`` are absolute. A URI that holds a
-            password is left out.
+            Same digest; places that were relative to ``folder`` are absolute. Passwords of
+            databases are left out, and all of a URI that may hold a secret elsewhere.
         """
         cohort = {"root": str(self.cohort_root)}
         execution: dict[str, str | None] = {"output": str(self.output), "store": self.store_url}
         for setting in ("tracking_uri", "study_storage"):
-            if "@" in (getattr(self.config.execution, setting) or ""):
-                execution[setting] = None
+            execution[setting] = _without_secret(getattr(self.config.execution, setting))
         return self.config.model_copy(
             update={
                 "cohort": self.config.cohort.model_copy(update=cohort),
@@ -79,6 +79,19 @@ class Experiment:
                 ),
             }
         )
+
+
+def _without_secret(uri: str | None) -> str | None:
+    """Leave out a database's password, and a URI in which there may be one elsewhere."""
+    parts = urlsplit(uri or "")
+    user, at, host = parts.netloc.rpartition("@")
+    rest = f"{parts.path}?{parts.query}#{parts.fragment}"
+    if not parts.netloc:
+        return uri
+    # the user of a web address may be a token
+    if "@" in rest or "password" in parts.query or (at and parts.scheme.startswith("http")):
+        return None
+    return (uri or "").replace(parts.netloc, f"{user.partition(':')[0]}{at}{host}", 1)
 
 
 def preset_names() -> tuple[str, ...]:

@@ -162,7 +162,9 @@ class TrackingPublisher:
             "isthmus.leaky": str(config.volumes.normalisation.leaky).lower(),
         }
         run = self._open(event, self._tags)
-        # An attempt at the trial that ended before its time may have left runs open.
+        if self._trial is not None and self._trial.run_id != run.run_id:
+            # An attempt with other settings, such as larger slices, has a run of its own.
+            self.end(succeeded=False, tags={"isthmus.state": "retried"})
         self._trial, self._folds = run, {}
         self._unfinished[run.run_id] = run
         run.log_params(flat_params(config))

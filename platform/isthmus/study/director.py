@@ -80,6 +80,8 @@ class Director:
     ----------
     why_halted : str or None
         Why the search ended before its number of trials was reached, where it did.
+    disk_full : str or None
+        What a trial said that found no room left, where that is why it ended.
 
     Notes
     -----
@@ -108,6 +110,7 @@ class Director:
         self._in_vain = 0
         self._used_up = False
         self.why_halted: str | None = None
+        self.disk_full: str | None = None
         self._judge = Judge(space, stopper, ledger)
         self._records = self._judge.recall(ledger.trials())
         self._meter = Meter(space.budget, ledger, self._records.values(), gpus_per_trial)
@@ -200,6 +203,7 @@ class Director:
             case "lost":
                 self._again(record, f"{ending.message}; it goes on from its checkpoint")
             case "disk":
+                self.disk_full = self.disk_full or ending.message
                 self.halt(ending.message)
             case "halted":
                 pass  # it stays running in the ledger, and is taken up by the next sitting

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.config.load import dump_experiment, load_experiment, preset_names, resolve
+from isthmus.config.load import Experiment, dump_experiment, load_experiment, preset_names, resolve
 from isthmus.core.errors import ConfigError
 
 Minimal = dict[str, Any]
@@ -260,3 +260,27 @@ def test_a_located_experiment_is_the_same_experiment(tmp_path: Path) -> None:
     assert located.digest == experiment.config.digest
     assert located.cohort.root == str(tmp_path.resolve())
     assert located.execution.store == experiment.store_url
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgresql://me@db/studies", "postgresql://me@db/studies"),
+        (
+            "postgresql+psycopg2://me:se%40cret@db:5432/x?a=b",
+            "postgresql+psycopg2://me@db:5432/x?a=b",
+        ),
+        ("sqlite:////data/me@work/study.db", "sqlite:////data/me@work/study.db"),
+        ("http://mlflow:5000", "http://mlflow:5000"),
+        ("https://token@mlflow", None),
+        ("postgresql://me:sec/ret@db/studies", None),
+        ("postgresql://me:sec#ret@db/studies", None),
+        ("postgresql://db/studies?user=me&password=secret", None),
+    ],
+)
+def test_a_located_experiment_tells_no_secret(
+    given: str, kept: str | None, minimal: Minimal, tmp_path: Path
+) -> None:
+    config = resolve({**minimal, "execution": {"tracking_uri": given, "study_storage": given}})
+    located = Experiment(config, tmp_path).located(tmp_path / "split.json").execution
+    assert (located.tracking_uri, located.study_storage) == (kept, kept)

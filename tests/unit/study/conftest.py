@@ -14,6 +14,6 @@ from isthmus.trial.run import prepare_trial
 def bench(ran, tmp_path: Path) -> Iterator[Bench]:
     """A bench with a journal of its own."""
     base = prepare_trial(load_experiment(ran.experiment.folder / "experiment.yaml"))
-    made = Bench(base, ran.events, ran.result, f"journal://{tmp_path / 'study.log'}")
+    made = Bench(base, ran.events, ran.result, f"journal:///{tmp_path / 'study.log'}")
     yield made
     made.close()
