@@ -125,7 +125,7 @@ def test_out_of_memory_a_trial_is_begun_again_in_smaller_slices(tmp_path):
     assert record.state == "finished"
     n_slices = record.changed["training.accumulation_steps"]
     assert record.attempts == {2: 2, 4: 3, 8: 4}[n_slices]
-    (written,) = read_study(search_folder(tmp_path) / "study.json").trials
+    (written,) = read_study(search_folder(tmp_path)).trials
     assert dict(written.changed) == {"training.accumulation_steps": n_slices}
     trial = yaml.safe_load((tmp_path / "runs" / str(record.folder) / "experiment.yaml").read_text())
     assert trial["training"]["global_batch_size"] == 8
@@ -185,7 +185,7 @@ def test_a_full_disk_halts_and_the_same_command_goes_on(tmp_path, small_disk):
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
     done = isthmus(*SEARCH, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    study = read_study(runs / "small-search-space" / "study.json")
+    study = read_study(runs / "small-search-space")
     assert [record.state for record in study.trials] == ["finished"] * 3
     assert {file: file.stat().st_mtime_ns for file in before} == before
     (run,) = mlflow_runs(tmp_path)

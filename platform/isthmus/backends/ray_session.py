@@ -17,7 +17,7 @@ import psutil
 import ray
 
 import isthmus
-from isthmus.backends.submitted_job import in_submitted_job, require_lasting
+from isthmus.backends.submitted_job import in_submitted_job
 from isthmus.backends.worker_share import check_workers, usable_cores
 from isthmus.core.errors import ConfigError, ResourceError
 
@@ -26,7 +26,6 @@ __all__ = [
     "cluster_nodes",
     "in_submitted_job",
     "ray_session",
-    "require_lasting",
 ]
 
 # A Unix socket's path may have 107 bytes, and Ray's and ours take 80 below the temporary folder.

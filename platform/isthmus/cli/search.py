@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from isthmus.backends.device_memory import device_memory
+from isthmus.backends.submitted_job import require_lasting_places
 from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_trials, share_out_trials
 from isthmus.cli.compare import show_study
@@ -146,7 +147,6 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
     # MLflow, Ray and Optuna take seconds to import: only what is used is.
     from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
     from isthmus.backends.optuna_search import OptunaLedger  # noqa: PLC0415
-    from isthmus.backends.submitted_job import require_lasting_places  # noqa: PLC0415
 
     config = experiment.config
     check_trials(config.execution)
@@ -212,6 +212,8 @@ def show_searched(searched: Searched, as_json: bool) -> None:
     out.print(f"compare runs  {view}", markup=False)
     if searched.why_halted is not None:
         out.print(f"ended early   {searched.why_halted}", markup=False)
+    elif searched.is_unfinished:
+        out.print("unfinished    some trials are not over; the same command goes on", markup=False)
 
 
 def _run_trials(prepared: PreparedSearch, ledger: Ledger, tell: StudyListener) -> Director:

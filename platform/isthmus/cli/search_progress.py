@@ -142,8 +142,9 @@ class SearchProgress:
             self._progress.update(self._total, completed=self._n_over)
         if record.state == "repeated":
             return  # a small space is asked for the same again and again
+        counted = f" ({self._n_over} of {self._n_trials})" if record.state in OVER else ""
         if record.state != "finished" or record.values is None:
-            self._say(record.number, f"{record.state}: {record.reason}")
+            self._say(record.number, f"{record.state}{counted}: {record.reason}")
             return
         values = zip(self._objectives, record.values, record.standard_errors or (), strict=True)
         said = ", ".join(
@@ -152,7 +153,7 @@ class SearchProgress:
         )
         self._note_best(record.number, record.values[0])
         best = f"best so far trial {self._best[0]}" if self._best else ""
-        self._say(record.number, f"finished ({self._n_over} of {self._n_trials}): {said}; {best}")
+        self._say(record.number, f"finished{counted}: {said}; {best}")
 
     def _note_best(self, number: int, value: float) -> None:
         """Remember the best first objective."""

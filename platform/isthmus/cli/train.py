@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from isthmus.backends.submitted_job import require_lasting_places
 from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.progress import TrialProgress
@@ -98,6 +99,7 @@ def run_and_publish(experiment: Experiment) -> Trained:
         As `isthmus.trial.run.run_trial`, or as MLflow refused what it was given.
     """
     check_workers(experiment.config.execution)
+    require_lasting_places(experiment)
     # MLflow and Ray take seconds to import: only what is used is.
     from isthmus.backends.mlflow_store import MlflowRunStore  # noqa: PLC0415
 
