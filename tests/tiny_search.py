@@ -2,13 +2,14 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ import yaml
 from phantom_experiment import write_experiment
 
 from isthmus.backends.optuna_study import open_ledger
-from isthmus.backends.study_storage import StudyError
 from isthmus.cohort.participants import load_participants
 from isthmus.config.load import load_experiment
 from isthmus.config.paths import put
@@ -67,15 +67,24 @@ def search_folder(folder: Path) -> Path:
 
 def study_records(search: Path) -> tuple[TrialRecord, ...]:
     """Read the ledger of a search's folder; empty before there is one."""
-    if not (search / "study.db").exists():
+    file = search / "study.db"
+    if not _is_made(file):
         return ()
     study_id = json.loads((search / "search.json").read_text())["study_id"]
-    name = f"{search.name}-{study_id[:12]}"
-    try:
-        with open_ledger(f"sqlite:///{search / 'study.db'}", name) as ledger:
-            return ledger.trials()
-    except StudyError:  # the driver has made the file, and not yet the study in it
-        return ()
+    with open_ledger(f"sqlite:///{file}", f"{search.name}-{study_id[:12]}") as ledger:
+        return ledger.trials()
+
+
+def _is_made(file: Path) -> bool:
+    """Whether a study is kept there. Optuna, opening a file half made, would make the rest of it
+    at the same time as the driver, and one of them would fail."""
+    if not file.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        try:
+            return database.execute("SELECT count(*) FROM study_user_attributes").fetchone()[0] > 0
+        except sqlite3.OperationalError:  # no such table, so far
+            return False
 
 
 @dataclass(frozen=True)

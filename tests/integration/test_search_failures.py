@@ -36,6 +36,8 @@ pytestmark = [
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
+# Eight subjects at a time take 3600 MiB beyond the imports, two at a time 1600, one 1050.
+ROOM_MIB = 2400
 SEARCH = ("search", "experiment.yaml", "space.yaml")
 
 # Python reads this file at the start of each process: those that Ray starts are recognised by it.
@@ -117,7 +119,7 @@ def test_out_of_memory_a_trial_is_begun_again_in_smaller_slices(tmp_path):
         "training": {"epochs": 1, "global_batch_size": 8},
     }
     write_larger(tmp_path, settings, n_trials=1)
-    environment = in_workers(tmp_path / "start", BOUNDED.format(room_mib=1300), "bound")
+    environment = in_workers(tmp_path / "start", BOUNDED.format(room_mib=ROOM_MIB), "bound")
     done = isthmus(*SEARCH, folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ran out of memory and is begun again with training.accumulation_steps: 2" in done.stderr
@@ -176,7 +178,7 @@ def test_a_full_disk_halts_and_the_same_command_goes_on(tmp_path, small_disk):
     for part in ("the file system is full", "Make room", "run the same command again"):
         assert part in said
     assert "bug" not in said
-    assert "Traceback" not in said
+    assert "Traceback" not in said, halted.stderr
     before = {file: file.stat().st_mtime_ns for file in runs.glob("*/fold-*/fold.json")}
     assert before
     assert not list(runs.rglob("*.tmp"))
@@ -260,11 +262,12 @@ def test_mlflow_away_for_a_while_training_goes_on_and_nothing_is_lost(tmp_path, 
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux only")
 def test_ray_kills_a_process_for_memory_and_the_search_goes_on(tmp_path):
     memory = psutil.virtual_memory()
-    if memory.available < 6 * 2**30:
-        pytest.skip("takes 3 GiB of memory, and 6 GiB are to be free")
-    write_search(tmp_path, 2, {"execution.concurrent_trials": 1, "training.epochs": 6})
+    if memory.available < 8 * 2**30:
+        pytest.skip("takes 4 GiB of memory, and 8 GiB are to be free")
+    settings = {"execution.concurrent_trials": 1, "training.epochs": 6}
+    write_search(tmp_path, 2, {**settings, "training.global_batch_size": 8})
     code = HOG.format(runs=str(tmp_path / "runs"))
-    most = (memory.total - memory.available + 3 * 2**30) / memory.total
+    most = (memory.total - memory.available + 4 * 2**30) / memory.total
     environment = {
         **in_workers(tmp_path / "start", code, "hog"),
         "RAY_memory_usage_threshold": f"{most:.4f}",

@@ -111,8 +111,9 @@ def study_names(storage: Any) -> list[str]:
 
 def _opened_file(url: str, path: Path, must_exist: bool) -> Any:
     """Open a file, alone while it may have to be made."""
-    if must_exist:
-        return _tables(url, must_exist) if url.startswith(SQLITE) else _journal(path)
+    if must_exist and not url.startswith(SQLITE):
+        return _journal(path)
+    # A reader waits too: Optuna would take tables that are being made for ones that it must mend.
     with alone_at(path):
         if url.startswith(SQLITE):
             return _tables(url, must_exist)

@@ -310,6 +310,10 @@ def _packed(assignment: Assignment) -> dict[str, Any]:
     }
 
 
+class _Spent(Exception):
+    """Keeps Tune from giving the process to another trial."""
+
+
 def _work_in_process(config: dict[str, Any], work: Work) -> None:
     """Run a trial in the process that Tune gave it, and tell of it."""
     settings = ExperimentConfig.model_validate(config["experiment"])
@@ -317,6 +321,9 @@ def _work_in_process(config: dict[str, Any], work: Work) -> None:
     ending = work(Assignment(config[_NUMBER], experiment), _teller())
     _let_go()
     ray.tune.report({_ENDING: json.dumps(asdict(ending))})
+    if ending.kind == "memory":
+        # The allocator keeps what is free in pieces. Smaller slices begin in a new process.
+        raise _Spent
 
 
 def _launcher(experiment: Experiment) -> Launcher:
