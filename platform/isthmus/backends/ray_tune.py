@@ -6,12 +6,10 @@ is of no use to a later sitting, so each begins a run of Tune of its own and thr
 
 import json
 import shutil
-import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,46 +27,23 @@ from isthmus.backends.process_endings import (
     process_of,
 )
 from isthmus.backends.ray_worker import killed_for_memory
+from isthmus.backends.tune_worker import (
+    ENDING,
+    EVENT,
+    NUMBER,
+    Work,
+    packed,
+    train_and_draw,
+    work_in_process,
+)
 from isthmus.backends.worker_share import TrialShare
-from isthmus.config.experiment import ExperimentConfig
-from isthmus.config.load import Experiment
 from isthmus.core.errors import ResourceError
-from isthmus.report.fold_files import draw_pictures
-from isthmus.stratification.runner import InProcessRunner
-from isthmus.study.attempt import Assignment, Ending, attempt
+from isthmus.study.attempt import Assignment, Ending
 from isthmus.study.director import Director
-from isthmus.training.launch import InProcessLauncher
-from isthmus.trial.events import StrataProgress, TrialEvent, TrialListener, tell_all
-from isthmus.trial.run import Launcher
-from isthmus.trial.wire import from_wire, to_wire
+from isthmus.trial.wire import from_wire
 
 _POLL_SECONDS = 0.2
 _MOST_KILLED_AT_ONCE = 100
-# How often a long robustness job is heard of.
-_STRATA_SECONDS = 10.0
-# What is told is one text under one of these: Tune flattens what is nested.
-_EVENT, _ENDING, _NUMBER = "event", "ending", "number"
-
-Work = Callable[[Assignment, TrialListener], Ending]
-
-
-def train_and_draw(assignment: Assignment, tell: TrialListener) -> Ending:
-    """Run a trial in this process, and draw its pictures here too, not where they are published.
-
-    Parameters
-    ----------
-    assignment : Assignment
-        What to run.
-    tell : callable
-        Hears of each event, once what belongs to it is drawn.
-
-    Returns
-    -------
-    Ending
-        How it ended.
-    """
-    launcher = _launcher(assignment.experiment)
-    return attempt(assignment, launcher, InProcessRunner(), tell_all(draw_pictures, tell))
 
 
 @dataclass(frozen=True)
@@ -148,7 +123,7 @@ class TuneExecutor:
 
         def trial(config: dict[str, Any]) -> None:
             """Run a trial in a process of Tune's."""
-            _work_in_process(config, work)
+            work_in_process(config, work)
 
         return Tuner(
             ray.tune.with_resources(trial, self.share.resources),
@@ -249,7 +224,7 @@ class _Suggestions(Searcher):  # type: ignore[misc]
         if isinstance(told, Assignment):
             self._link.running[told.number] = None
             self._link.n_begun += 1
-            return _packed(told)
+            return packed(told)
         return Searcher.FINISHED if told == "done" else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -275,14 +250,14 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Pass an event on, and stop the trial if the director says so."""
-        link, number = self._link, trial.config[_NUMBER]
+        link, number = self._link, trial.config[NUMBER]
         link.running[number] = process_of(result)
-        if _ENDING in result:
-            link.endings[number] = Ending(**json.loads(result[_ENDING]))
-        if _EVENT not in result:
+        if ENDING in result:
+            link.endings[number] = Ending(**json.loads(result[ENDING]))
+        if EVENT not in result:
             return str(TrialScheduler.CONTINUE)
         go_on = link.ask(
-            lambda: link.director.hear(number, from_wire(json.loads(result[_EVENT]))), False
+            lambda: link.director.hear(number, from_wire(json.loads(result[EVENT]))), False
         )
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
@@ -296,63 +271,5 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
 
     def _end(self, trial: Any, unsaid: Ending) -> None:
         """End a trial as it said, or as it must have."""
-        link, number = self._link, trial.config[_NUMBER]
+        link, number = self._link, trial.config[NUMBER]
         link.end(number, link.endings.pop(number, unsaid))
-
-
-def _packed(assignment: Assignment) -> dict[str, Any]:
-    """Write an assignment as plain values."""
-    experiment = assignment.experiment
-    return {
-        _NUMBER: assignment.number,
-        "experiment": experiment.config.model_dump(mode="json"),
-        "folder": str(experiment.folder),
-    }
-
-
-class _Spent(Exception):
-    """Keeps Tune from giving the process to another trial."""
-
-
-def _work_in_process(config: dict[str, Any], work: Work) -> None:
-    """Run a trial in the process that Tune gave it, and tell of it."""
-    settings = ExperimentConfig.model_validate(config["experiment"])
-    experiment = Experiment(settings, Path(config["folder"]))
-    ending = work(Assignment(config[_NUMBER], experiment), _teller())
-    _let_go()
-    ray.tune.report({_ENDING: json.dumps(asdict(ending))})
-    if ending.kind == "memory":
-        # The allocator keeps what is free in pieces. Smaller slices begin in a new process.
-        raise _Spent
-
-
-def _launcher(experiment: Experiment) -> Launcher:
-    """One worker trains in this process; several on a nested Ray Train."""
-    if experiment.config.execution.workers == 1:
-        return InProcessLauncher()
-    # Brings in all of Ray Train and Ray Data.
-    from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415
-
-    return RayTrainLauncher()
-
-
-def _teller() -> TrialListener:
-    """Make a listener that tells the driver, and does not drown it."""
-    quiet_until = 0.0
-
-    def tell(event: TrialEvent) -> None:
-        nonlocal quiet_until
-        if isinstance(event, StrataProgress):
-            if time.monotonic() < quiet_until:
-                return
-            quiet_until = time.monotonic() + _STRATA_SECONDS
-        ray.tune.report({_EVENT: json.dumps(to_wire(event))})
-
-    return tell
-
-
-def _let_go() -> None:
-    """Leave a GPU's memory to the next trial of this process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
