@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from isthmus.backends.ray_worker import killed_for_memory
+from isthmus.core.errors import ResourceError
 from isthmus.study.attempt import Ending
 
 # Of Ray 2.60, by running it.
@@ -56,6 +57,30 @@ def process_of(result: Mapping[str, Any]) -> Process | None:
     if "pid" not in result or "node_ip" not in result:
         return None
     return Process(str(result["node_ip"]), int(result["pid"]))
+
+
+def require_survivable(failure: BaseException) -> None:
+    """Raise what ended Tune, unless it is that Ray killed processes for want of memory.
+
+    Parameters
+    ----------
+    failure : BaseException
+        What Tune raised.
+
+    Raises
+    ------
+    ResourceError
+        If Ray itself is gone.
+    BaseException
+        Anything else, as it is.
+    """
+    if isinstance(failure, RayError):
+        raise ResourceError(
+            f"Ray must run for as long as the search does, but it is gone: {failure} Run "
+            "the same command again to go on."
+        ) from failure
+    if not killed_for_memory(failure):
+        raise failure
 
 
 def endings_of_kill(message: str, running: Mapping[int, Process | None]) -> dict[int, Ending]:
@@ -125,7 +150,7 @@ def ending_of_error(error: Exception) -> Ending:
     if killed_for_memory(error):
         return _SHORT_OF_MEMORY
     # What a process raises while it is set up, such as a failing import, it would raise again.
-    if isinstance(error, RayActorError) and "creation task" not in str(error):
+    if isinstance(error, RayActorError) and not error.actor_init_failed:
         return Ending("died", "WorkerDied", "it was killed, or its node is gone")
     lines = str(error).strip().splitlines() or ["it said nothing"]
     return Ending("failed", type(error).__name__, lines[-1])

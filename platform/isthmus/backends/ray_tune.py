@@ -4,7 +4,9 @@ What is decided is decided by the director, on a ledger that outlives all of thi
 is of no use to a later sitting, so each begins a run of Tune of its own and throws it away.
 """
 
+import contextlib
 import json
+import logging
 import shutil
 import threading
 import uuid
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray.exceptions import RayError
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -25,8 +26,8 @@ from isthmus.backends.process_endings import (
     endings_of_kill,
     error_of,
     process_of,
+    require_survivable,
 )
-from isthmus.backends.ray_worker import killed_for_memory
 from isthmus.backends.tune_worker import (
     ENDING,
     EVENT,
@@ -37,7 +38,6 @@ from isthmus.backends.tune_worker import (
     work_in_process,
 )
 from isthmus.backends.worker_share import TrialShare
-from isthmus.core.errors import ResourceError
 from isthmus.study.attempt import Assignment, Ending
 from isthmus.study.director import Director
 from isthmus.trial.wire import from_wire
@@ -99,6 +99,8 @@ class TuneExecutor:
     def _fit(self, link: "_Link", scratch: Path) -> BaseException | None:
         """Begin a run of Tune and wait for its end; return what it raised."""
         shutil.rmtree(scratch, ignore_errors=True)
+        # It would print a stack when what it notes of itself finds no room; nobody reads that.
+        logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         failures: list[BaseException] = []
 
         def fit() -> None:
@@ -181,14 +183,9 @@ class _Link:
         """End what was running when Tune gave up, where another run of it can go on."""
         if self.failure is not None:
             raise self.failure
-        if isinstance(failure, RayError):
-            raise ResourceError(
-                f"Ray must run for as long as the search does, but it is gone: {failure} Run "
-                "the same command again to go on."
-            ) from failure
-        # Each run of Tune that ends so has cost a trial one of its attempts, of which it has so
-        # many; without a trial it would go on for ever.
-        if not killed_for_memory(failure) or not self.n_begun:
+        require_survivable(failure)
+        # Each such run of Tune has cost some trial one of its attempts, of which it has so many.
+        if not self.n_begun:
             raise failure
         self._clear_away()
         for number, ending in endings_of_kill(str(failure), dict(self.running)).items():
@@ -199,12 +196,9 @@ class _Link:
     def _clear_away(self) -> None:
         """End processes of trials that Tune left alive: they hold the trials' folders."""
         for _ in range(_MOST_KILLED_AT_ONCE):
-            try:
-                if self.controller is not None:
-                    self.controller.cleanup()
+            with contextlib.suppress(RuntimeError):  # of another process that was killed
+                self.controller.cleanup()
                 return
-            except RuntimeError:  # of another process that was killed
-                continue
 
 
 class _Suggestions(Searcher):  # type: ignore[misc]
