@@ -262,14 +262,14 @@ def test_mlflow_away_for_a_while_training_goes_on_and_nothing_is_lost(tmp_path, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux only")
 def test_ray_kills_a_process_for_memory_and_the_search_goes_on(tmp_path):
-    # Ray looks at the memory of the whole machine: 4 GiB more must not be taken by others meanwhile.
+    # Ray looks at the whole machine. The search takes 3 GiB and its hog 6, so 6 are between.
     memory = psutil.virtual_memory()
-    if memory.available < 8 * 2**30:
-        pytest.skip("takes 4 GiB of memory, and 8 GiB are to be free")
+    if memory.available < 12 * 2**30:
+        pytest.skip("takes 9 GiB of memory, and 12 GiB are to be free")
     settings = {"execution.concurrent_trials": 1, "training.epochs": 6}
     write_search(tmp_path, 2, {**settings, "training.global_batch_size": 8})
     code = HOG.format(runs=str(tmp_path / "runs"))
-    most = (memory.total - memory.available + 4 * 2**30) / memory.total
+    most = (memory.total - memory.available + 6 * 2**30) / memory.total
     environment = {
         **in_workers(tmp_path / "start", code, "hog"),
         "RAY_memory_usage_threshold": f"{most:.4f}",
