@@ -10,7 +10,7 @@ FittedT = TypeVar("FittedT", covariant=True)
 SharedT = TypeVar("SharedT")
 PieceT = TypeVar("PieceT")
 ResultT = TypeVar("ResultT")
-DirectorT = TypeVar("DirectorT", contravariant=True)
+DeciderT = TypeVar("DeciderT", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class TaskRunner(Protocol):
         ...
 
 
-class TrialExecutor(Protocol[DirectorT]):
+class TrialExecutor(Protocol[DeciderT]):
     """Runs the trials of a search somewhere, as its director says."""
 
-    def run(self, director: DirectorT) -> None:
+    def run(self, director: DeciderT) -> None:
         """Ask for trials, run them, tell of them, until there is nothing more."""
         ...
 
