@@ -56,7 +56,7 @@ class OptunaLedger(StudyReader):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with OptunaLedger(f"journal:///{folder}/study.log", "s", space, 0) as ledger:
     ...         ledger.suggest().point
-    {'model.depth': 5}
+    {'model.depth': 3}
     """
 
     def __init__(
