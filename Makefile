@@ -50,9 +50,10 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/codespell
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
 
-bench: $(READY)  ## Measure a training step and the robustness job, in their quick forms
+bench: $(READY)  ## Measure a training step, the robustness job and a search, in their quick forms
 	@$(BIN)/python benchmarks/training_step.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/orchestration.py --trials 12
 
 calibration: $(READY)  ## Run the simulations of tests/statistical and draw the figures of docs/statistics.md
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
