@@ -150,8 +150,8 @@ def sleep_and_tell(
     assignment: Assignment, tell: TrialListener, model: Path, seconds: float
 ) -> Ending:
     """Sleep for as long as a trial is to take, and tell what the real one told."""
-    events = list(replay(model))
     until = time.perf_counter()
+    events = list(replay(model))
     for event in events:
         until += seconds / len(events)
         time.sleep(max(0.0, until - time.perf_counter()))
