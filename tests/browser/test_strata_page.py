@@ -1,53 +1,13 @@
 """The interactive pages in a real browser: drawn, silent, and deaf to what a column is named."""
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 from example_report import make_across, make_report, make_selection, without_partition
 
 from isthmus.report.strata_page import across_page, robustness_page, selection_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NASTY = "</script><img src=x onerror=\"document.title='taken'\"><b>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser among {', '.join(BROWSERS)}; on Debian: apt-get install chromium")
-    return found
-
-
-@pytest.fixture
-def shown(browser: str, tmp_path: Path):
-    """Open a page; give its document once it is drawn, and what the console said."""
-
-    def show(page: str) -> tuple[str, str]:
-        file = tmp_path / "page.html"
-        file.write_text(page, encoding="utf-8")
-        command = [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            file.as_uri(),
-        ]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        said = [line for line in ran.stderr.splitlines() if ":CONSOLE" in line]
-        return ran.stdout, "\n".join(said)
-
-    return show
 
 
 def n_drawn(document: str) -> int:

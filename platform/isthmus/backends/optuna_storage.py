@@ -15,12 +15,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from isthmus.backends.study_storage import (
     StudyError,
     checked_storage,
-    engine_url,
     file_of,
     readable_errors,
     require_storage,
 )
-from isthmus.backends.tracking_uri import SQLITE, alone_at, shown
+from isthmus.backends.tracking_uri import SQLITE, alone_at, engine_uri, shown
 from isthmus.core.errors import ConfigError
 
 # What Optuna has to tell is told by the search: a terminal is drawn on meanwhile.
@@ -129,7 +128,7 @@ def _tables(url: str, must_exist: bool) -> RDBStorage:
     if url.startswith(SQLITE):
         engine = {"connect_args": {"timeout": _SECONDS_FOR_A_LOCK}}
     try:
-        return RDBStorage(engine_url(url), engine_kwargs=engine, skip_table_creation=must_exist)
+        return RDBStorage(engine_uri(url), engine_kwargs=engine, skip_table_creation=must_exist)
     except ImportError as error:
         raise ConfigError(
             f"A study at {shown(url)} needs a driver that is not installed. For PostgreSQL: "

@@ -15,14 +15,19 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from isthmus.backends.tracking_uri import SQLITE, TrackingError, require_answer, shown
+from isthmus.backends.tracking_uri import (
+    SQLITE,
+    TrackingError,
+    engine_uri,
+    require_answer,
+    shown,
+)
 from isthmus.core.errors import ConfigError, DiskFull, IsthmusError
 from isthmus.core.files import disk_full
 
 JOURNAL = "journal:///"
 _SERVERS = ("postgresql", "mysql")
 # SQLAlchemy would take `postgresql://` for a driver that isthmus[postgresql] does not bring.
-_DRIVER = {"postgresql": "postgresql+psycopg2", "postgres": "postgresql+psycopg2"}
 _POSTGRESQL_FULL = "53100"
 
 
@@ -95,28 +100,6 @@ def file_of(url: str) -> Path | None:
     return None
 
 
-def engine_url(url: str) -> str:
-    """Name the driver of a server's URL where the user left it open.
-
-    Parameters
-    ----------
-    url : str
-        From `checked_storage`.
-
-    Returns
-    -------
-    str
-        For SQLAlchemy.
-
-    Examples
-    --------
-    >>> engine_url("postgresql://me@db/studies")
-    'postgresql+psycopg2://me@db/studies'
-    """
-    scheme, colon, rest = url.partition(":")
-    return f"{_DRIVER.get(scheme, scheme)}{colon}{rest}"
-
-
 def require_storage(url: str) -> None:
     """Check that a server answers, before a driver waits for minutes.
 
@@ -133,7 +116,7 @@ def require_storage(url: str) -> None:
     if file_of(url) is not None:
         return
     try:
-        require_answer(engine_url(url))
+        require_answer(engine_uri(url))
     except TrackingError as error:
         raise StudyError(
             f"A study's storage must answer, but nothing did at {shown(url)} "

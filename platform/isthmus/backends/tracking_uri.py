@@ -15,7 +15,7 @@ from isthmus.core.errors import ConfigError, IsthmusError, StoreUnavailable
 SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # SQLAlchemy would take a bare `postgresql://` for a driver that isthmus[postgresql] does not bring.
-_DRIVERS = {"postgresql": "postgresql+psycopg2"}
+_DRIVERS = dict.fromkeys(("postgresql", "postgres"), "postgresql+psycopg2")
 _HOSTED = ("databricks", "databricks-uc")
 _CONTACT_SECONDS = 5.0
 

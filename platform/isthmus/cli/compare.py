@@ -18,7 +18,7 @@ from isthmus.cli.terminal import (
 from isthmus.core.errors import ConfigError
 from isthmus.report.study_files import PAGE_FILE
 from isthmus.report.study_summary import study_tables
-from isthmus.study.budget import WALL_NOTE
+from isthmus.study.budget import wall_seconds
 from isthmus.study.ranking import summarise_study
 from isthmus.study.record_json import STUDY_FILE, read_study, study_to_json
 from isthmus.study.records import StudyResult
@@ -124,9 +124,10 @@ def load_study(folder: Path) -> StudyResult:
     kept = read_search(folder)
     storage = storage_of(kept.experiment, folder)
     with open_ledger(storage, kept.study_name) as ledger:
-        wall = float(ledger.notes().get(WALL_NOTE, 0.0))
         name = kept.experiment.config.name
-        now = summarise_study(folder.name, kept.study_id, name, kept.space, ledger, wall)
+        now = summarise_study(
+            folder.name, kept.study_id, name, kept.space, ledger, wall_seconds(ledger)
+        )
     if not (folder / STUDY_FILE).exists():
         return now
     before = read_study(folder)

@@ -1,6 +1,5 @@
 """`isthmus search`: many trials of one experiment, chosen, scheduled, resumable, published."""
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -37,11 +36,12 @@ from isthmus.core.errors import DiskFull
 from isthmus.core.ports import RunStore
 from isthmus.core.seeds import derive_seed
 from isthmus.report.outbox import Outbox
+from isthmus.report.run_naming import plain_params
 from isthmus.report.study_files import PAGE_FILE, SUMMARY_FILE, write_study_files
 from isthmus.report.study_publish import StudyPublisher
 from isthmus.report.study_tracking import StudyTracking
 from isthmus.study.director import Director
-from isthmus.study.events import StudyListener, tell_all
+from isthmus.study.events import StudyListener
 from isthmus.study.feasibility import why_not
 from isthmus.study.judge import levels_of
 from isthmus.study.ledger import Ledger
@@ -59,6 +59,7 @@ from isthmus.study.search import (
 from isthmus.study.standing import standing_of
 from isthmus.study.stopper import NeverStop, Stopper
 from isthmus.training.lock import lock_folder
+from isthmus.trial.events import tell_all
 from isthmus.trial.run import load_trial
 
 FAILED_TRIALS_EXIT_CODE = 4
@@ -268,10 +269,7 @@ def _stopper(prepared: PreparedSearch) -> Stopper:
 def _publisher(store: RunStore, prepared: PreparedSearch) -> StudyPublisher:
     """Describe the study's run."""
     config, folder = prepared.trial.experiment.config, prepared.folder
-    params = {
-        path: value if isinstance(value, str | int | float) else json.dumps(value)
-        for path, value in prepared.identity.items()
-    }
+    params = plain_params(prepared.identity)
     tags = {"isthmus.study": folder.name, "isthmus.study_id": prepared.study_id}
     files = [folder / name for name in (EXPERIMENT_FILE, SPACE_FILE, SEARCH_FILE)]
     return StudyPublisher(store, folder.name, prepared.study_id, config.name, params, tags, files)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.paths import flatten
 
 
 def run_name(config: ExperimentConfig, digest: str) -> str:
@@ -45,7 +46,31 @@ def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]
         Exactly the settings that the digest covers, which is what the run is found by. Numbers
         and booleans as they are, the rest as compact JSON or text.
     """
-    return dict(_flatten(config.identifying_settings(), ""))
+    return plain_params(flatten(config.identifying_settings()))
+
+
+def plain_params(leaves: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    """Write settings as a tracking store takes them.
+
+    Parameters
+    ----------
+    leaves : Mapping of str to Any
+        JSON values by dotted path.
+
+    Returns
+    -------
+    dict
+        Numbers, booleans and text as they are, the rest as compact JSON.
+
+    Examples
+    --------
+    >>> plain_params({"model.depth": 4, "cohort.modalities": ["T1w", "FA"]})
+    {'model.depth': 4, 'cohort.modalities': '["T1w", "FA"]'}
+    """
+    return {
+        path: value if isinstance(value, str | int | float) else json.dumps(value)
+        for path, value in leaves.items()
+    }
 
 
 def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -69,16 +94,3 @@ def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII): value for name, value in metrics.items()
     }
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:
-    """List leaves by dotted path."""
-    leaves: list[tuple[str, str | int | float | bool]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves += _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, str | int | float):
-            leaves.append((f"{prefix}{key}", value))
-        else:
-            leaves.append((f"{prefix}{key}", json.dumps(value)))
-    return leaves

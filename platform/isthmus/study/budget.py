@@ -5,13 +5,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from isthmus.config.search_space import BudgetConfig
-from isthmus.study.ledger import Ledger
+from isthmus.study.ledger import Ledger, LedgerReader
 from isthmus.study.records import TrialRecord
 
 WALL_NOTE = "wall_seconds"
 # Between two notes of the time spent: what a killed driver's sitting may lack in the sum.
 NOTE_SECONDS = 5.0
 _HOUR = 3600.0
+
+
+def wall_seconds(ledger: LedgerReader) -> float:
+    """Read how long a search took, over all sittings that noted it.
+
+    Parameters
+    ----------
+    ledger : LedgerReader
+        Of the search.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    return float(ledger.notes().get(WALL_NOTE, 0.0))
 
 
 class Meter:
@@ -44,7 +60,7 @@ class Meter:
         self._gpus = gpus_per_trial
         self._clock = clock
         self._began = clock()
-        self._before = float(ledger.notes().get(WALL_NOTE, 0.0))
+        self._before = wall_seconds(ledger)
         self._noted = self._began
         self._gpu_seconds = sum(record.gpu_seconds for record in records)
         self._ticked: dict[int, float] = {}

@@ -46,24 +46,3 @@ class SearchHalting:
 
 StudyEvent = TrialBegun | TrialTold | TrialRetried | TrialOver | SearchHalting
 StudyListener = Callable[[StudyEvent], None]
-
-
-def tell_all(*listeners: StudyListener) -> StudyListener:
-    """Make one listener of several.
-
-    Parameters
-    ----------
-    *listeners : callable
-        Told in this order.
-
-    Returns
-    -------
-    callable
-        Passes each event on to all.
-    """
-
-    def tell(event: StudyEvent) -> None:
-        for listener in listeners:
-            listener(event)
-
-    return tell

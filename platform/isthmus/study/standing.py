@@ -4,7 +4,7 @@ import logging
 
 from isthmus.core.errors import StratificationError
 from isthmus.stratification.across import SelectionReport
-from isthmus.study.budget import WALL_NOTE
+from isthmus.study.budget import wall_seconds
 from isthmus.study.ledger import Ledger
 from isthmus.study.ranking import summarise_study
 from isthmus.study.records import StudyResult, TrialRecord
@@ -39,7 +39,7 @@ def standing_of(prepared: PreparedSearch, ledger: Ledger, whole: bool = False) -
         prepared.trial.experiment.config.name,
         space,
         ledger,
-        float(ledger.notes().get(WALL_NOTE, 0.0)),
+        wall_seconds(ledger),
         selection=_selection(prepared, ledger.trials()) if whole else None,
         whole=whole,
     )

@@ -6,7 +6,7 @@ A listener is a function of one event; it must not change the trial.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.ports import EpochEvent
@@ -116,9 +116,10 @@ TrialEvent = (
     | TrialFinished
 )
 TrialListener = Callable[[TrialEvent], None]
+EventT = TypeVar("EventT")
 
 
-def tell_all(*listeners: TrialListener) -> TrialListener:
+def tell_all(*listeners: Callable[[EventT], None]) -> Callable[[EventT], None]:
     """Make one listener of several.
 
     Parameters
@@ -132,7 +133,7 @@ def tell_all(*listeners: TrialListener) -> TrialListener:
         Passes each event on to all.
     """
 
-    def tell(event: TrialEvent) -> None:
+    def tell(event: EventT) -> None:
         for listener in listeners:
             listener(event)
 

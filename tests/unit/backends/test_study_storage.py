@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 from isthmus.backends.study_storage import (
     StudyError,
     checked_storage,
-    engine_url,
     file_of,
     readable_errors,
     require_storage,
 )
+from isthmus.backends.tracking_uri import engine_uri
 from isthmus.core.errors import ConfigError, DiskFull
 
 
@@ -77,7 +77,7 @@ def test_passwords_are_not_told() -> None:
 )
 def test_the_driver_of_a_server_is_named(url: str, expected: str) -> None:
     assert checked_storage(url) == url
-    assert engine_url(url) == expected
+    assert engine_uri(url) == expected
 
 
 def test_a_server_that_does_not_answer_is_told_of_at_once() -> None:
