@@ -1,0 +1,1 @@
+"""The language of `ablations/`: one question a file, its factors, its contrasts."""

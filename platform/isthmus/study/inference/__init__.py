@@ -1,0 +1,1 @@
+"""Paired inference on cross-validated scores: corrected tests, ranks, equivalence, verdicts."""
