@@ -74,8 +74,12 @@ def make_phantom(folder: Path, config: PhantomConfig) -> None:
         todo = {modality: path for modality, path in paths.items() if not path.exists()}
         if not todo:
             continue
-        anatomy = _anatomy(config, people, row)
+        anatomies = {
+            shown: _anatomy(config, people, row, shown)
+            for shown in {config.shows_strata(modality) for modality in todo}
+        }
         for modality, path in todo.items():
+            anatomy = anatomies[config.shows_strata(modality)]
             image_DHW = _acquire(config, people, row, anatomy, modality)
             slope = float(np.abs(image_DHW).max()) / _GREY_LEVELS or 1.0
             stored = np.round(image_DHW / slope).astype(np.int16)
@@ -91,8 +95,10 @@ def _check_folder(folder: Path, recipe: dict[str, object]) -> None:
     if not folder.is_dir():
         raise CohortError(f"{folder}: a phantom needs a folder, but this is a file.")
     try:
-        same = json.loads((folder / RECIPE_NAME).read_text("utf-8")) == recipe
-    except (OSError, ValueError):
+        found = json.loads((folder / RECIPE_NAME).read_text("utf-8"))
+        # A recipe of an earlier version lacks what has been added since, at its default.
+        same = {**json.loads(json.dumps(asdict(PhantomConfig()))), **found} == recipe
+    except (OSError, ValueError, TypeError):
         same = not any(folder.iterdir())
     if not same:
         raise CohortError(
@@ -110,8 +116,9 @@ def _absent(config: PhantomConfig, people: People) -> set[tuple[str, str]]:
     return {(people.participant_ids[i], config.modalities[which[i]]) for i in chosen}
 
 
-def _anatomy(config: PhantomConfig, people: People, row: int) -> Anatomy:
+def _anatomy(config: PhantomConfig, people: People, row: int, with_stratum: bool) -> Anatomy:
     """Shape one participant's brain; relatives share part of its random fields."""
+    latents = people.latents[row] - (0.0 if with_stratum else people.shifts[row])
     family = generator(config.seed, "phantom", "family", int(people.family[row]))
     own = generator(config.seed, "phantom", "own", people.participant_ids[row])
     likeness = people.likeness[row]
@@ -120,7 +127,7 @@ def _anatomy(config: PhantomConfig, people: People, row: int) -> Anatomy:
         + np.sqrt(1 - likeness) * own.standard_normal(size)
         for size in (FOLDS, SHAPE)
     )
-    return build_anatomy(tuple(people.latents[row]), folds, shape, config.grid)
+    return build_anatomy(tuple(latents), folds, shape, config.grid)
 
 
 def _acquire(
@@ -131,6 +138,9 @@ def _acquire(
     at_site = generator(config.seed, "phantom", "site", site, modality)
     scale, noisier = np.exp(at_site.normal(0.0, 0.02)), np.exp(at_site.normal(0.0, 0.1))
     rng = generator(config.seed, "phantom", "noise", people.participant_ids[row], modality)
+    if modality in config.noise_modalities:
+        noise_DHW = 0.5 + 0.1 * rng.standard_normal(config.grid)
+        return np.where(brain_mask(config.grid), np.maximum(noise_DHW, 0.01), 0.0)
     image_DHW = paint(anatomy, modality)
     noise_DHW = config.noise * noisier * rng.standard_normal(config.grid)
     if modality != "JAC":

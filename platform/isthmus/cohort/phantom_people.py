@@ -62,6 +62,8 @@ class People:
         ``F`` or ``M``.
     latents : ndarray, shape (n, 8)
         What shapes the anatomy, in standard deviations, in the order of `LATENTS`.
+    shifts : ndarray, shape (n, 8)
+        How much of `latents` is the stratum's doing.
     factors : ndarray, shape (n, 3)
         What the phenotypes are made of, in the order of `FACTORS`.
     """
@@ -75,6 +77,7 @@ class People:
     age: Vector
     sex: tuple[str, ...]
     latents: Vector
+    shifts: Vector
     factors: Vector
 
 
@@ -113,8 +116,10 @@ def draw_people(config: PhantomConfig) -> People:
     age_scaled = (age - 50.0) / 14.0
     latents = _alike(len(LATENTS), family, likeness, rng) + age_scaled[:, None] * _AGE_SLOPES
     factors = _alike(len(FACTORS), family, likeness, rng)
+    shifts = np.zeros_like(latents)
     if config.shifts_anatomy:
-        latents += config.stratum_effect * _stratum_directions(config.n_strata)[stratum]
+        shifts = config.stratum_effect * _stratum_directions(config.n_strata)[stratum]
+        latents += shifts
     if config.confound_only:
         factors[:, 0] -= config.phenotype_effect * age_scaled
     elif config.shifts_anatomy:
@@ -131,6 +136,7 @@ def draw_people(config: PhantomConfig) -> People:
         age,
         sex,
         latents,
+        shifts,
         factors,
     )
 

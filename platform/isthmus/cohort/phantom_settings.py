@@ -24,6 +24,11 @@ class PhantomConfig:
     modalities : tuple of str
         Contrasts. T1w, T2w, FLAIR, FA, NDI, JAC, GM and WM follow recipes of their own; any other
         label gets tissue weights that are a function of the label.
+    signal_modalities : tuple of str or None
+        Contrasts that show what strata do to the anatomy; the others show the same people as they
+        would be without. None: all of them.
+    noise_modalities : tuple of str
+        Contrasts that show nothing of anybody: noise within the brain.
     n_strata : int
         Planted strata; 0 or 1 plants none.
     planted : bool
@@ -61,6 +66,8 @@ class PhantomConfig:
     grid: tuple[int, int, int] = (32, 40, 32)
     voxel_size_mm: tuple[float, float, float] = (5.0, 5.0, 5.0)
     modalities: tuple[str, ...] = ("T1w", "FA")
+    signal_modalities: tuple[str, ...] | None = None
+    noise_modalities: tuple[str, ...] = ()
     n_strata: int = 3
     planted: bool = True
     stratum_effect: float = 4.0
@@ -98,6 +105,29 @@ class PhantomConfig:
             raise _impossible(
                 "modalities", "distinct labels of letters and digits", self.modalities
             )
+        for name in ("signal_modalities", "noise_modalities"):
+            unknown = set(getattr(self, name) or ()) - set(self.modalities)
+            if unknown:
+                raise _impossible(name, f"among its modalities {self.modalities}", sorted(unknown))
+        both = set(self.signal_modalities or ()) & set(self.noise_modalities)
+        if both:
+            raise _impossible("noise_modalities", "none of its signal_modalities", sorted(both))
+
+    def shows_strata(self, modality: str) -> bool:
+        """Tell whether a contrast shows what strata do to the anatomy.
+
+        Parameters
+        ----------
+        modality : str
+            One of `modalities`.
+
+        Returns
+        -------
+        bool
+            As the recipe says; false of noise.
+        """
+        shown = self.modalities if self.signal_modalities is None else self.signal_modalities
+        return modality in shown and modality not in self.noise_modalities
 
     @property
     def shifts_anatomy(self) -> bool:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import nibabel as nib
 import numpy as np
@@ -255,6 +256,51 @@ def test_strata_are_in_the_images(tmp_path):
     assert correct > 30
 
 
+def between_strata(folder, modality):
+    """Share of a modality's variance over people, in its most telling voxels, between strata."""
+    people, truth = tables(folder)
+    images = np.stack(
+        [
+            nib.load(folder / name / f"{name}_{modality}.nii.gz").get_fdata().ravel()
+            for name in people.index
+        ]
+    )
+    images = images[:, images.min(axis=0) > 0]
+    groups = [images[(truth["stratum"] == s).to_numpy()] for s in sorted(truth["stratum"].unique())]
+    within = sum(((g - g.mean(axis=0)) ** 2).sum(axis=0) for g in groups)
+    whole = ((images - images.mean(axis=0)) ** 2).sum(axis=0)
+    return float(np.quantile(1 - within / whole, 0.99))
+
+
+def test_strata_show_in_signal_modalities_alone(tmp_path):
+    modalities = ("T1w", "FA", "FLAIR")
+    config = PhantomConfig(
+        n_subjects=30,
+        grid=SMALL,
+        modalities=modalities,
+        signal_modalities=("T1w",),
+        noise_modalities=("FLAIR",),
+        twin_share=0.0,
+        sibling_share=0.0,
+    )
+    make_phantom(tmp_path, config)
+    told = {modality: between_strata(tmp_path, modality) for modality in modalities}
+    assert told["T1w"] > 0.6
+    # 3 strata of 30 people: what chance leaves at the 99th of many voxels
+    assert max(told["FA"], told["FLAIR"]) < 0.4
+
+
+def test_an_earlier_versions_phantom_is_the_same_still(tmp_path):
+    config = PhantomConfig(n_subjects=2, grid=SMALL)
+    make_phantom(tmp_path, config)
+    recipe = json.loads((tmp_path / "phantom.json").read_text())
+    del recipe["signal_modalities"], recipe["noise_modalities"]
+    (tmp_path / "phantom.json").write_text(json.dumps(recipe))
+    make_phantom(tmp_path, config)
+    with pytest.raises(CohortError, match="holds something else"):
+        make_phantom(tmp_path, PhantomConfig(n_subjects=2, grid=SMALL, noise_modalities=("FA",)))
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
@@ -268,6 +314,12 @@ def test_strata_are_in_the_images(tmp_path):
         ({"voxel_size_mm": (1.0, 1.0, 0.0)}, "lengths above 0"),
         ({"n_shifted_factors": 4}, "from 0 to 3"),
         ({"noise": float("nan")}, "noise must be at least 0"),
+        ({"signal_modalities": ("T2w",)}, "signal_modalities must be among its modalities"),
+        ({"noise_modalities": ("T2w",)}, "noise_modalities must be among its modalities"),
+        (
+            {"signal_modalities": ("FA",), "noise_modalities": ("FA",)},
+            "noise_modalities must be none of its signal_modalities",
+        ),
     ],
 )
 def test_impossible_recipes_are_refused(recipe, message):
