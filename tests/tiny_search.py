@@ -47,6 +47,15 @@ def write_search(
     `settings` are the experiment's, by dotted path; `space` replaces parts of the space's file.
     The search's folder is then ``folder / "runs" / "small-search-space"``.
     """
+    experiment_file = write_ingested(folder, settings)
+    space_file = folder / "space.yaml"
+    searched = {**SPACE, "budget": {"n_trials": n_trials}, **space}
+    space_file.write_text(yaml.safe_dump(searched))
+    return experiment_file, space_file
+
+
+def write_ingested(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+    """Make a cohort that is ingested and an experiment on it; return its file."""
     experiment_file = write_experiment(folder)
     content = yaml.safe_load(experiment_file.read_text())
     for path, value in (settings or {}).items():
@@ -54,10 +63,7 @@ def write_search(
     experiment_file.write_text(yaml.safe_dump(content))
     experiment = load_experiment(experiment_file)
     ingest(experiment, load_participants(experiment))
-    space_file = folder / "space.yaml"
-    searched = {**SPACE, "budget": {"n_trials": n_trials}, **space}
-    space_file.write_text(yaml.safe_dump(searched))
-    return experiment_file, space_file
+    return experiment_file
 
 
 def search_folder(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,41 @@ def test_twenty_steps_of_two_workers_are_those_of_one(
     for one, two in pairs:
         assert two["monitor_loss"] == pytest.approx(one["monitor_loss"], rel=rel)
         assert two["monitor_mse_FA"] == pytest.approx(one["monitor_mse_FA"], rel=rel)
+
+
+def test_two_workers_withhold_what_one_does(experiment: Experiment, tmp_path: Path) -> None:
+    from ddp_worker import EIGHT
+    from small_cohort import make_task
+
+    from isthmus.cohort.participants import load_participants
+    from isthmus.config.load import load_experiment
+    from isthmus.volumes.ingest import ingest
+
+    folder = tmp_path / "incomplete"
+    shutil.copytree(experiment.folder, folder, ignore=shutil.ignore_patterns("store", "runs"))
+    for name in ("sub-01_FA", "sub-02_FA", "sub-05_T1w", "sub-09_T1w"):
+        (folder / f"{name}.nii.gz").unlink()
+    settings = (
+        *TWENTY_STEPS,
+        "training.accumulation_steps=2",
+        "training.modality_dropout=0.5",
+        "cohort.missing_modalities=keep",
+        "model.fusion.operation=mean",
+        "model.norm=group",
+    )
+    incomplete = load_experiment(folder / "experiment.yaml", settings)
+    assert ingest(incomplete, load_participants(incomplete)).n_incomplete == 4
+    alone: list[float] = []
+    task = make_task(folder / "experiment.yaml", tmp_path / "one", *settings, fold=EIGHT)
+    fit(task, on_step=lambda _, loss: alone.append(loss))
+    first, second = train_together(incomplete, tmp_path / "two", *settings)
+    assert first["error"] is None
+    assert first == second
+    assert first["losses"] == pytest.approx(alone, rel=1e-5)
+    pairs = zip(read_history(tmp_path / "one"), read_history(tmp_path / "two"), strict=True)
+    for one, two in pairs:
+        for name in ("train_loss_FA", "monitor_loss", "monitor_mse_T1w"):
+            assert two[name] == pytest.approx(one[name], rel=1e-5)
 
 
 def test_two_workers_resume_to_the_bit(experiment: Experiment, tmp_path: Path) -> None:

@@ -1,23 +1,13 @@
 """A search as a job of a cluster: `ray job submit`, `ray job stop`, and submitted again."""
 
-import os
 import re
-import secrets
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from tiny_search import ENVIRONMENT, isthmus, study_records, write_search
+from job_cluster import JOB_SECONDS, Cluster, job_cluster, wait_until
+from tiny_search import isthmus, study_records, write_search
 
 from isthmus.backends.worker_share import usable_cores
 from isthmus.study.records import OVER, TrialRecord
@@ -29,42 +19,7 @@ pytestmark = [
     pytest.mark.skipif(usable_cores() < 2, reason="two trials at a time need two cores"),
 ]
 
-PROGRAMS = Path(sys.executable).parent
 SEARCH = ("isthmus", "search", "experiment.yaml", "search_spaces/architecture.yaml")
-# What starting a cluster, and all of a search, may take on a busy machine.
-START_SECONDS, SEARCH_SECONDS = 120.0, 400.0
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A head on this machine that takes jobs, and a folder to submit."""
-
-    jobs: str
-    head: str
-    environment: dict[str, str]
-    folder: Path
-
-    def ray(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of Ray's to its end; standard error is with its output."""
-        return subprocess.run(
-            [PROGRAMS / "ray", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SEARCH_SECONDS,
-            check=False,
-        )
-
-    def job(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the commands for jobs."""
-        return self.ray("job", action, "--address", self.jobs, *arguments)
-
-    def submit(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Submit the search; without `--no-wait` this returns with the job's end and its log."""
-        options = ("--submission-id", name, "--working-dir", ".", *options)
-        return self.job("submit", *options, "--", *SEARCH)
 
 
 @pytest.fixture(scope="module")
@@ -85,75 +40,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (folder / "search_spaces").mkdir()
     shutil.copy(experiment, folder / "experiment.yaml")
     shutil.copy(space, folder / "search_spaces" / "architecture.yaml")
-    # Ray keeps sockets in its folder, and their paths may not be long.
-    place = Path(tempfile.mkdtemp(prefix="is-", dir="/tmp"))
-    (place / "token").write_text(secrets.token_hex(32))
-    environment = {
-        **{name: value for name, value in ENVIRONMENT.items() if name != "RAY_ADDRESS"},
-        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(place / "token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    try:
-        with ray_head(place, environment) as (head, jobs):
-            yield Cluster(jobs, head, environment, folder)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-@contextmanager
-def ray_head(place: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Have a head; its addresses for drivers and for jobs."""
-    head, jobs, client = _free_ports(3)
-    command = [
-        *("start", "--head", "--block", "--num-cpus=2", f"--temp-dir={place / 'r'}"),
-        *(f"--port={head}", f"--ray-client-server-port={client}"),
-        *("--dashboard-host=127.0.0.1", f"--dashboard-port={jobs}"),
-        *("--dashboard-agent-listen-port=0", "--dashboard-agent-grpc-port=0"),
-        *("--metrics-export-port=0", f"--object-store-memory={128 * 2**20}"),
-    ]
-    log = place / "log"
-    with log.open("wb") as written:
-        process = psutil.Popen(
-            [PROGRAMS / "ray", *command],
-            cwd=place,
-            env=environment,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until(lambda: "Ray runtime started" in log.read_text(), START_SECONDS, log.read_text)
-        yield f"127.0.0.1:{head}", f"http://127.0.0.1:{jobs}"
-    finally:
-        # The drivers of jobs have sessions of their own, but are below it too.
-        below = process.children(recursive=True) if process.is_running() else []
-        for each in [process, *below]:
-            try:
-                each.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        process.wait()
-        psutil.wait_procs(below, timeout=30)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"not so after {seconds:g} s:\n{said()}"
-        time.sleep(0.2)
-
-
-def _free_ports(n: int) -> list[int]:
-    """Find ports that nobody listens at, outside of those that Ray gives its workers."""
-    taken = [socket.socket() for _ in range(n)]
-    for each in taken:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in taken]
-    for each in taken:
-        each.close()
-    return ports
+    with job_cluster(folder) as made:
+        yield made
 
 
 def kept_trials(cluster: Cluster) -> tuple[TrialRecord, ...]:
@@ -174,11 +62,11 @@ def begun(log: str) -> list[int]:
 
 
 def test_a_stopped_job_is_finished_by_the_next(cluster):
-    submitted = cluster.submit("first", "--no-wait")
+    submitted = cluster.submit("first", SEARCH, "--no-wait")
     assert submitted.returncode == 0, submitted.stdout
     wait_until(
         lambda: sum(record.state in OVER for record in kept_trials(cluster)) >= 5,
-        SEARCH_SECONDS,
+        JOB_SECONDS,
         lambda: cluster.job("logs", "first").stdout,
     )
     stopped = cluster.job("stop", "first")
@@ -192,7 +80,7 @@ def test_a_stopped_job_is_finished_by_the_next(cluster):
     assert over <= set(begun(first_log)) <= set(before), first_log
     assert re.search(r"trial \d+: finished \(\d+ of 12\): validation_mse", first_log), first_log
 
-    again = cluster.submit("second")
+    again = cluster.submit("second", SEARCH)
     assert again.returncode == 0, again.stdout
     assert "'second' succeeded" in again.stdout
     after = {record.number: record for record in kept_trials(cluster)}
@@ -214,7 +102,7 @@ def test_a_job_whose_results_would_be_lost_is_refused_in_its_log(cluster):
     absolute = file.read_text()
     file.write_text(absolute.replace(f"output: {_output(cluster)}", "output: runs"))
     try:
-        refused = cluster.submit("relative")
+        refused = cluster.submit("relative", SEARCH)
     finally:
         file.write_text(absolute)
     assert refused.returncode == 1

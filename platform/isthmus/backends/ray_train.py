@@ -31,7 +31,7 @@ from isthmus.backends.worker_share import WorkerShare, share_out
 from isthmus.core.errors import IsthmusError, ResourceError
 from isthmus.core.files import room_needed
 from isthmus.core.ports import EpochEvent, EpochListener
-from isthmus.training.encoder import FittedEncoder, read_fitted
+from isthmus.training.fitted import FittedEncoder, read_fitted
 from isthmus.training.history import HISTORY_FILE
 from isthmus.training.shortage import step_too_large
 from isthmus.training.task import TrainTask

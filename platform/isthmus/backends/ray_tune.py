@@ -1,4 +1,4 @@
-"""Ray Tune as what runs the trials of a search: placement, processes, their deaths.
+"""Ray Tune as what runs trials, or folds of them: placement, processes, their deaths.
 
 What is decided is decided by the director, on a ledger that outlives all of this: Tune's own state
 is of no use to a later sitting, so each begins a run of Tune of its own and throws it away.
@@ -38,8 +38,7 @@ from isthmus.backends.tune_worker import (
     work_in_process,
 )
 from isthmus.backends.worker_share import TrialShare
-from isthmus.study.attempt import Assignment, Ending
-from isthmus.study.director import Director
+from isthmus.study.attempt import Assignment, Director, Ending
 from isthmus.trial.wire import from_wire
 
 _POLL_SECONDS = 0.2
@@ -48,15 +47,15 @@ _MOST_KILLED_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class TuneExecutor:
-    """Run a search's trials (`isthmus.core.ports.TrialExecutor`), within a `ray_session`.
+    """Run what a director hands out (`isthmus.core.ports.TrialExecutor`), in a `ray_session`.
 
     Attributes
     ----------
     share : TrialShare
         What each trial reserves.
     folder : Path
-        The search's; every node must reach it. Tune keeps what it cannot do without below it
-        while this lasts.
+        The search's or the ablation's; every node must reach it. Tune keeps what it cannot do
+        without below it while this lasts.
     work : callable
         What is done for each trial, in a process of Tune's.
 

@@ -1,4 +1,4 @@
-"""What runs in a process of Tune's: a trial, told of as it goes."""
+"""What runs in a process of Tune's: a trial or a fold, told of as it goes."""
 
 import json
 import sys
@@ -23,13 +23,13 @@ from isthmus.trial.wire import to_wire
 # How often a long robustness job is heard of.
 _STRATA_SECONDS = 10.0
 # What is told is one text under one of these: Tune flattens what is nested.
-EVENT, ENDING, NUMBER = "event", "ending", "number"
+EVENT, ENDING, NUMBER, FOLD = "event", "ending", "number", "fold"
 
 Work = Callable[[Assignment, TrialListener], Ending]
 
 
 def train_and_draw(assignment: Assignment, tell: TrialListener) -> Ending:
-    """Run a trial in this process, and draw its pictures here too, not where they are published.
+    """Run it in this process, and draw its pictures here too, not where they are published.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def packed(assignment: Assignment) -> dict[str, Any]:
     experiment = assignment.experiment
     return {
         NUMBER: assignment.number,
+        FOLD: assignment.fold,
         "experiment": experiment.config.model_dump(mode="json"),
         "folder": str(experiment.folder),
     }
@@ -84,7 +85,7 @@ def work_in_process(config: dict[str, Any], work: Work) -> None:
     """
     settings = ExperimentConfig.model_validate(config["experiment"])
     experiment = Experiment(settings, Path(config["folder"]))
-    ending = work(Assignment(config[NUMBER], experiment), _teller())
+    ending = work(Assignment(config[NUMBER], experiment, config[FOLD]), _teller())
     _let_go()
     ray.tune.report({ENDING: json.dumps(asdict(ending))})
     if ending.kind == "memory":

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.terminal import (
+    AblationOverrides,
     AsJson,
     Overrides,
     SpaceOverrides,
@@ -18,6 +19,8 @@ from isthmus.cli.terminal import (
     print_json,
     print_table,
 )
+from isthmus.config.ablation.design import AblationConfig
+from isthmus.config.ablation.load import is_ablation, load_ablation
 from isthmus.config.load import Experiment, load_experiment, read_yaml
 from isthmus.config.search_first import first_points
 from isthmus.config.search_load import is_space, load_space
@@ -25,6 +28,7 @@ from isthmus.config.search_points import ordered_dimensions, said, said_conditio
 from isthmus.config.search_size import size_of_grid
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.errors import ConfigError
+from isthmus.report.ablation.plan_tables import question_tables
 from isthmus.report.summary import facts_table
 from isthmus.report.table import Table
 from isthmus.trial.preview import Preview, preview
@@ -33,10 +37,17 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="Experiments and search spaces; a space is checked against the experiment before it.",
+        help="Experiments, search spaces and ablations; a space or an ablation is checked against "
+        "the experiment before it.",
     ),
 ]
-Checked = tuple[Path, Preview | SearchSpace, Experiment | None]
+Language = SearchSpace | AblationConfig
+Checked = tuple[Path, Preview | Language, Experiment | None]
+_WHAT = {
+    "--set": "an experiment",
+    "--space-set": "a search space",
+    "--ablation-set": "an ablation",
+}
 
 
 @command
@@ -44,20 +55,26 @@ def check(
     files: Files,
     overrides: Overrides = None,
     space_overrides: SpaceOverrides = None,
+    ablation_overrides: AblationOverrides = None,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Resolve and validate experiments and search spaces; show what they mean. Trains nothing."""
-    checked = _check(files, override(overrides), space_overrides or [])
+    """Resolve and validate experiments, search spaces and ablations; show what they mean."""
+    given = {
+        "--set": override(overrides),
+        "--space-set": space_overrides or [],
+        "--ablation-set": ablation_overrides or [],
+    }
+    checked = _check(files, given)
     if as_json:
         print_json([_to_json(*one) for one in checked])
         return
     for file, found, experiment in checked:
-        if isinstance(found, SearchSpace):
+        if isinstance(found, SearchSpace | AblationConfig):
             against = "" if experiment is None else f"  for {experiment.config.name}"
             out.print(f"[bold]{file}[/]  {escape(found.name + against)}")
-            print_table(_dimensions_table(found))
-            print_table(_search_table(found))
+            for table in _tables(found):
+                print_table(table)
             continue
         out.print(f"[bold]{file}[/]  digest {found.digest}")
         print_table(facts_table(found.facts))
@@ -65,24 +82,24 @@ def check(
             out.print(f"note: {note}", markup=False)
 
 
-def _check(files: list[Path], overrides: list[str], space_overrides: list[str]) -> list[Checked]:
-    """Load every file, each space against the last experiment before it; then preview."""
-    spaces = [is_space(read_yaml(file)) for file in files]
-    for option, given, idle in (
-        ("--set", overrides, all(spaces)),
-        ("--space-set", space_overrides, not any(spaces)),
-    ):
-        if given and idle:
-            what = "an experiment" if option == "--set" else "a search space"
-            raise ConfigError(f"{option}: must be for {what}, but none is among the files.")
+def _check(files: list[Path], given: dict[str, list[str]]) -> list[Checked]:
+    """Load every file, spaces and ablations against the last experiment before them; preview."""
+    options = [_option(file) for file in files]
+    for option, overrides in given.items():
+        if overrides and option not in options:
+            raise ConfigError(
+                f"{option}: must be for {_WHAT[option]}, but none is among the files."
+            )
     base: Experiment | None = None
-    loaded: list[tuple[Path, Experiment | SearchSpace, Experiment | None]] = []
-    for file, is_a_space in zip(files, spaces, strict=True):
-        if is_a_space:
-            against = None if base is None else base.config
-            loaded.append((file, load_space(file, against, space_overrides), base))
+    loaded: list[tuple[Path, Experiment | Language, Experiment | None]] = []
+    for file, option in zip(files, options, strict=True):
+        against = None if base is None else base.config
+        if option == "--space-set":
+            loaded.append((file, load_space(file, against, given[option]), base))
+        elif option == "--ablation-set":
+            loaded.append((file, load_ablation(file, against, given[option]), base))
         else:
-            base = load_experiment(file, overrides)
+            base = load_experiment(file, given[option])
             check_workers(base.config.execution)
             loaded.append((file, base, base))
     return [
@@ -91,10 +108,31 @@ def _check(files: list[Path], overrides: list[str], space_overrides: list[str]) 
     ]
 
 
-def _to_json(file: Path, found: Preview | SearchSpace, base: Experiment | None) -> dict[str, Any]:
+def _option(file: Path) -> str:
+    """Tell a file's language by the option that overrides it."""
+    content = read_yaml(file)
+    if is_space(content):
+        return "--space-set"
+    return "--ablation-set" if is_ablation(content) else "--set"
+
+
+def _tables(found: Language) -> tuple[Table, ...]:
+    """Show a space or an ablation."""
+    if isinstance(found, AblationConfig):
+        return question_tables(found)
+    return _dimensions_table(found), _search_table(found)
+
+
+def _to_json(file: Path, found: Preview | Language, base: Experiment | None) -> dict[str, Any]:
     """Turn what was found into JSON-serialisable values."""
     if isinstance(found, Preview):
         return {"file": str(file), **found.to_json()}
+    if isinstance(found, AblationConfig):
+        return {
+            "file": str(file),
+            "ablation": found.model_dump(mode="json"),
+            "experiment": None if base is None else base.config.name,
+        }
     points = None if base is None else first_points(found, base.config)
     return {
         "file": str(file),

@@ -98,6 +98,9 @@ def show_ingested(report: IngestReport, as_json: bool) -> None:
     )
     grid = "x".join(str(edge) for edge in report.grid)
     out.print(f"grid       {grid}, from {report.reference}")
+    if report.n_incomplete:
+        lacking = ", ".join(f"{name} {n}" for name, n in report.lacking)
+        out.print(f"incomplete {report.n_incomplete} of those accepted lack an image: {lacking}")
     for participant_id, reason in report.refused[:MAX_REFUSED_SHOWN]:
         out.print(f"refused    {participant_id}: {reason}", markup=False)
     if len(report.refused) > MAX_REFUSED_SHOWN:

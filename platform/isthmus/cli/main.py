@@ -5,7 +5,7 @@ from types import FrameType
 
 import typer
 
-from isthmus.cli import check, compare, demo, ingest, init, search, stratify, train
+from isthmus.cli import ablate, check, compare, demo, ingest, init, search, stratify, train
 
 app = typer.Typer(
     name="isthmus",
@@ -22,6 +22,7 @@ for name, command in (
     ("ingest", ingest.ingest),
     ("train", train.train),
     ("search", search.search),
+    ("ablate", ablate.ablate),
     ("compare", compare.compare),
     ("stratify", stratify.stratify),
     ("demo", demo.demo),

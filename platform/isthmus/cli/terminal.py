@@ -47,6 +47,12 @@ SpaceOverrides = Annotated[
         "--space-set", metavar="PATH=VALUE", help="Override a space, such as budget.n_trials=4."
     ),
 ]
+AblationOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ablation-set", metavar="PATH=VALUE", help="Override an ablation, such as n_seeds=3."
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow; default: a sqlite file beside the trials."),

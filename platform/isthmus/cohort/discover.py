@@ -179,9 +179,12 @@ def _image_notes(layout: ImageLayout, table: pd.DataFrame, n_complete: int) -> l
     notes = [f"Images '{item.label}' are left out: {item.reason}." for item in layout.left_out]
     if n_complete < len(table):
         lacking = sorted(set(table.index) - frozenset.intersection(*layout.modalities.values()))
+        counted = ", ".join(
+            f"{name} {len(table) - len(having)}" for name, having in layout.modalities.items()
+        )
         notes.append(
-            f"{len(lacking)} of {len(table)} participants lack an image and will be left out: "
-            f"{a_few(lacking)}."
+            f"{len(lacking)} of {len(table)} participants lack an image ({counted}) and will be "
+            f"left out: {a_few(lacking)}. cohort.missing_modalities: keep would keep them."
         )
     if layout.elsewhere:
         notes.append(

@@ -1,6 +1,6 @@
 """Settings of the model: `model.*`. Facts in arXiv 2303.15963; fusion terms in arXiv 2408.02686."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,11 +25,65 @@ class SeparableConfig(Settings):
 
 
 class FusionConfig(Settings):
-    """How the modalities' bottleneck feature maps become one."""
+    """How the modalities' feature maps become one, in the terms of arXiv 2408.02686."""
 
-    operation: Literal["concat", "sum", "mean"] = Field(
-        "concat", description="How bottleneck maps are joined before the fusion convolution."
+    operation: Literal[
+        "concat", "sum", "mean", "max", "gated", "attention", "tensor", "calibration"
+    ] = Field(
+        "concat", description="How the modalities' maps are joined; all but concat can miss some."
     )
+    positions: tuple[Annotated[int, Field(ge=1)] | Literal["bottleneck"], ...] = Field(
+        ("bottleneck",),
+        description="Where they are: levels of the encoders, from 1, and always the bottleneck.",
+    )
+    timing: Literal["sudden", "gradual"] = Field(
+        "sudden",
+        description="All modalities at once, or one after another in their order (from three on).",
+    )
+    rank: int = Field(4, ge=1, le=64, description="Terms of the low-rank product (tensor).")
+    heads: int = Field(
+        2, ge=1, le=64, description="Attention heads; must divide the channels (attention)."
+    )
+
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether subjects can lack some of the modalities."""
+        return self.operation in MASKED_OPERATIONS
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The positions before the bottleneck, shallowest first."""
+        return tuple(place for place in self.positions if place != "bottleneck")
+
+    @field_validator("positions")
+    @classmethod
+    def _ordered(cls, value: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        """Put positions in the order of depth; refuse repeated ones and a missing bottleneck."""
+        levels = sorted(place for place in value if isinstance(place, int))
+        if value.count("bottleneck") != 1 or len(set(levels)) != len(levels):
+            raise ValueError(
+                f"must name each level once, and the bottleneck, where the embedding is, once; "
+                f"got {list(value)}"
+            )
+        return (*levels, "bottleneck")
+
+    @model_validator(mode="after")
+    def _used(self) -> "FusionConfig":
+        """Refuse settings that another operation would silently ignore."""
+        for name, reader in (("rank", "tensor"), ("heads", "attention")):
+            default = type(self).model_fields[name].default
+            if self.operation != reader and getattr(self, name) != default:
+                raise ValueError(
+                    f"model.fusion.{name} is for model.fusion.operation: {reader}, and "
+                    f"{self.operation} would ignore it; leave it out"
+                )
+        return self
+
+
+MASKED_OPERATIONS: tuple[str, ...] = tuple(
+    name for name in get_args(FusionConfig.model_fields["operation"].annotation) if name != "concat"
+)
+"""Operations that join whichever modalities a subject has; the others need all of them."""
 
 
 class ModelConfig(Settings):
@@ -92,7 +146,13 @@ class ModelConfig(Settings):
 
     @model_validator(mode="after")
     def _used(self) -> "ModelConfig":
-        """Refuse settings that another choice would silently ignore."""
+        """Refuse settings that another choice would silently ignore, and levels there are not."""
+        beyond = [level for level in self.fusion.levels if level >= self.depth]
+        if beyond:
+            raise ValueError(
+                f"model.fusion.positions must be levels below model.depth ({self.depth}), whose "
+                f"last level is the bottleneck, got {beyond}"
+            )
         momentum = type(self).model_fields["norm_momentum"].default
         if self.norm != "batch" and self.norm_momentum != momentum:
             raise ValueError(

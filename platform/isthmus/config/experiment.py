@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from isthmus.config.architecture import ModelConfig
+from isthmus.config.architecture import MASKED_OPERATIONS, ModelConfig
 from isthmus.config.execution import ExecutionConfig
 from isthmus.config.people import PeopleConfig, each_once
 from isthmus.config.settings import Settings
@@ -15,6 +15,7 @@ from isthmus.core.digest import digest_of
 
 Edge = Annotated[int, Field(ge=4, le=1024)]
 Millimetres = Annotated[float, Field(gt=0.0, le=100.0)]
+MOST_IN_A_GRID = 6
 _FOLDER_NAME = re.compile(r"[\w-][\w .-]*")
 
 
@@ -42,6 +43,12 @@ class CohortConfig(PeopleConfig):
         "at least half of the training subjects.",
     )
     modalities: tuple[str, ...] = Field(min_length=1, description="Modality labels, as in BIDS.")
+    missing_modalities: Literal["exclude", "keep"] = Field(
+        "exclude",
+        description="What becomes of participants without an image of every modality: left out, "
+        "or kept with those that they have, which needs a fusion that accepts missing ones. An "
+        "image that is there and refused leaves its participant out either way.",
+    )
     site: str | None = Field(
         None,
         description="Column of the acquisition site; folds and lockbox are stratified by it too, "
@@ -179,6 +186,12 @@ class ControlsConfig(Settings):
         description="Where grey and white matter come from for the CNR: a k-means split of each "
         "subject's T1w, or no CNR.",
     )
+    subset_grid: bool | None = Field(
+        None,
+        description="Reconstruct and stratify from each of the 2^m - 1 subsets of the m fused "
+        "modalities (at most 6), which shows what is synthesised and how well; none given: where "
+        "`training.modality_dropout` is above 0 and 2 to 4 modalities are fused.",
+    )
 
     @field_validator("probe_targets")
     @classmethod
@@ -259,6 +272,37 @@ class ExperimentConfig(Settings):
                 f"{list(self.cohort.modalities)}, got {sorted(unknown)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _missing_accepted(self) -> "ExperimentConfig":
+        """Refuse missing images where the fusion needs every one of them."""
+        fusion, n_fused = self.model.fusion, len(self.fused_modalities)
+        asking = {
+            "cohort.missing_modalities": self.cohort.missing_modalities == "keep",
+            "training.modality_dropout": self.training.modality_dropout > 0,
+            "controls.subset_grid": self.controls.subset_grid is True,
+        }
+        named = [setting for setting, wanted in asking.items() if wanted]
+        if named and n_fused > 1 and not fusion.accepts_missing:
+            raise ValueError(
+                f"{' and '.join(named)} need a fusion that accepts missing images, but "
+                f"{fusion.operation} needs all {n_fused}; set model.fusion.operation to one of "
+                f"{', '.join(MASKED_OPERATIONS)}, or leave them out"
+            )
+        if self.controls.subset_grid and n_fused > MOST_IN_A_GRID:
+            raise ValueError(
+                f"controls.subset_grid looks at 2^m - 1 subsets, so at most {MOST_IN_A_GRID} "
+                f"modalities may be fused, got {n_fused}; leave it out, or set model.modalities"
+            )
+        return self
+
+    @property
+    def has_subset_grid(self) -> bool:
+        """Whether trials look at every subset of the fused modalities."""
+        asked = self.controls.subset_grid
+        if asked is not None:
+            return asked
+        return self.training.modality_dropout > 0 and 2 <= len(self.fused_modalities) <= 4
 
     @property
     def fused_modalities(self) -> tuple[str, ...]:

@@ -52,13 +52,13 @@ class Experiment:
         """MLflow's address: as set, or a sqlite file beside the trials."""
         return self.config.execution.tracking_uri or f"sqlite:///{self.output / 'mlflow.db'}"
 
-    def located(self, split_file: Path) -> ExperimentConfig:
+    def located(self, split_file: Path | None) -> ExperimentConfig:
         """Return the settings with absolute places and a fixed split, to be run from anywhere.
 
         Parameters
         ----------
-        split_file : Path
-            The split that was used.
+        split_file : Path or None
+            The split that was used; None: the one that is set, or drawn anew from the seed.
 
         Returns
         -------
@@ -70,12 +70,15 @@ class Experiment:
         execution: dict[str, str | None] = {"output": str(self.output), "store": self.store_url}
         for setting in ("tracking_uri", "study_storage"):
             execution[setting] = _without_secret(getattr(self.config.execution, setting))
+        given = self.config.cross_validation.split_file
+        if split_file is None and given is not None:
+            split_file = self.folder / given
         return self.config.model_copy(
             update={
                 "cohort": self.config.cohort.model_copy(update=cohort),
                 "execution": self.config.execution.model_copy(update=execution),
                 "cross_validation": self.config.cross_validation.model_copy(
-                    update={"split_file": str(split_file.resolve())}
+                    update={"split_file": str(split_file.resolve()) if split_file else None}
                 ),
             }
         )

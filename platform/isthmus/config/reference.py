@@ -17,6 +17,7 @@ from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import preset_names
 from isthmus.config.search_metrics import (
     COMPRESSION,
+    OF_SUBSETS,
     PROBE_SCORES,
     known_metrics,
     metrics_by_modality,
@@ -140,6 +141,8 @@ def _metrics() -> list[str]:
         f"- of the strata: {listed(n for n in known_metrics() if n.startswith('strata_'))};",
         "- of the probes of `controls.probe_targets`: "
         f"`probe_<column>.<score>/embedding`, the score one of {listed(PROBE_SCORES)};",
+        "- of the strata that fewer modalities give, where there is a subset grid (and there alone "
+        f"of the synthesis, too): {listed(OF_SUBSETS)};",
         f"- of the compression: `{COMPRESSION}`.",
     ]
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from isthmus.config.experiment import ExperimentConfig
+from isthmus.config.file_overrides import override_file, raise_misses
 from isthmus.config.load import explain, read_yaml
-from isthmus.config.paths import require_path, settings_paths
+from isthmus.config.paths import settings_paths
 from isthmus.config.search_checks import (
     checked_dimensions,
     checked_objectives,
@@ -24,7 +24,6 @@ from isthmus.config.search_space import (
     ObjectiveConfig,
     SearchSpace,
 )
-from isthmus.config.strict_yaml import parse_yaml
 from isthmus.core.errors import ConfigError
 
 _OPTION = "--space-set"
@@ -76,20 +75,20 @@ def load_space(
     source = str(path)
     content = {"name": path.stem, **read_yaml(path)}
     for text in overrides:
-        _override(content, text, source)
+        override_file(content, text, _known(content), _OPTION, source)
     try:
         space = SearchSpace.model_validate(content)
     except ValidationError as error:
         raise ConfigError(explain(error, source, _known(content))) from None
     dimensions, misses = checked_dimensions(space.space)
-    _raise(misses, source)
+    raise_misses(misses, source)
     space = space.model_copy(update={"space": dimensions})
     first, misses_of_first = checked_first(space)
     objectives, misses_of_objectives = checked_objectives(space.objectives, experiment)
     space = space.model_copy(update={"try_first": first, "objectives": objectives})
     misses = [*misses_of_first, *misses_of_objectives, *sampler_misses(space)]
     misses += scheduler_misses(space, experiment)
-    _raise(misses, source)
+    raise_misses(misses, source)
     if experiment is not None:
         try:
             first_points(space, experiment)
@@ -98,43 +97,18 @@ def load_space(
     return space
 
 
-def _raise(misses: Sequence[str], source: str) -> None:
-    """Raise all misses as one error, a line for each."""
-    if misses:
-        lines = [line for miss in misses for line in miss.splitlines()]
-        raise ConfigError("\n".join(f"{source}: {line}" for line in lines))
-
-
-def _override(content: dict[str, Any], text: str, source: str) -> None:
-    """Lay one override over a space, in place."""
-    path, equals, value = (part.strip() for part in text.partition("="))
-    if not equals:
-        raise ConfigError(f"{_OPTION} must be path=value, got {text!r}.")
-    known = _known(content)
-    require_path(path, _OPTION, known)
-    *groups, leaf = known[path]
-    for name in groups:
-        content = content.setdefault(name, {})
-        if not isinstance(content, dict):
-            raise ConfigError(
-                f"{source}: {name}: must be a group for {_OPTION} {path}, got {content!r:.80}."
-            )
-    try:
-        content[leaf] = parse_yaml(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{_OPTION} {path}: the value must be YAML, got {value!r}.") from None
-
-
-def _known(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _known(content: Mapping[str, Any]) -> dict[str, tuple[str | int, ...]]:
     """List all dotted paths into a space, with the keys that they stand for."""
-    known = {path: tuple(path.split(".")) for path in settings_paths(SearchSpace)}
+    known: dict[str, tuple[str | int, ...]] = {
+        path: tuple(path.split(".")) for path in settings_paths(SearchSpace)
+    }
     space, objectives = content.get("space"), content.get("objectives")
     for path in space if isinstance(space, Mapping) else ():
         known[f"space.{path}"] = ("space", path)
         known |= {f"space.{path}.{name}": ("space", path, name) for name in _dimension_fields()}
     for number in range(len(objectives) if isinstance(objectives, list) else 0):
         for name in ObjectiveConfig.model_fields:
-            known[f"objectives.{number}.{name}"] = ("objectives", str(number), name)
+            known[f"objectives.{number}.{name}"] = ("objectives", number, name)
     return known
 
 

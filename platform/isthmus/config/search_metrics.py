@@ -41,6 +41,9 @@ STRATA = (
     "robustness_stability",
     "robustness_replication",
 )
+SYNTHESIS = ("synthesis_mse", "synthesis_delta_mse")
+"""Of modalities that were not given, where a trial looks at every subset of them."""
+OF_SUBSETS = ("subset_ari", "subset_ami")
 COMPRESSION = "in_mask_voxels_per_embedding_value"
 PROBE_SCORES = ("r", "mae", "balanced_accuracy", "auc")
 ALIASES = {"robustness_score": "strata_robustness_score"}
@@ -69,7 +72,8 @@ def known_metrics() -> tuple[str, ...]:
     >>> "validation_mse" in known_metrics(), "mean_image_mse" in known_metrics()
     (True, False)
     """
-    return (*metrics_by_modality(), *(f"strata_{name}" for name in STRATA), COMPRESSION)
+    strata = (f"strata_{name}" for name in STRATA)
+    return (*metrics_by_modality(), *strata, *OF_SUBSETS, COMPRESSION)
 
 
 def metrics_by_modality() -> tuple[str, ...]:
@@ -84,6 +88,7 @@ def metrics_by_modality() -> tuple[str, ...]:
         *(f"validation_{name}" for name in FIDELITY),
         *(f"{control}_{name}" for control in WITH_THE_MODEL for name in OF_A_CONTROL),
         *(f"{control}_delta_mse" for control in WITHOUT_THE_MODEL),
+        *SYNTHESIS,
     )
 
 
@@ -157,6 +162,11 @@ def _absent(metric: str, name: str, modality: str, experiment: ExperimentConfig)
             yield f"needs tissues, but controls.tissue is none, got {metric!r}"
         if "T1w" not in cohort.modalities:
             yield f"needs T1w among cohort.modalities to tell tissues apart, got {metric!r}"
+    if name in (*SYNTHESIS, *OF_SUBSETS):
+        if not experiment.has_subset_grid:
+            yield f"needs controls.subset_grid (or training.modality_dropout), got {metric!r}"
+        if len(fused) < 2:
+            yield f"needs at least 2 fused modalities ({', '.join(fused)}), got {metric!r}"
     for start, (kinds, setting) in _MADE_OF.items():
         if not name.startswith(start):
             continue

@@ -18,6 +18,6 @@ class Settings(BaseModel):
         """Refuse true and false where a number is due: pydantic would make them 1 and 0."""
         kind = cls.model_fields[str(info.field_name)].annotation
         parts = value if isinstance(value, list | tuple) else [value]
-        if kind is not bool and any(isinstance(part, bool) for part in parts):
+        if kind not in (bool, bool | None) and any(isinstance(part, bool) for part in parts):
             raise ValueError(f"must not be true or false, got {value}")
         return value

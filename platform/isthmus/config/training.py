@@ -96,6 +96,14 @@ class TrainingConfig(Settings):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Arithmetic of the forward pass (autocast)."
     )
+    modality_dropout: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Probability with which each image that a subject has is withheld from the "
+        "encoders in a training step; one always stays, and what is withheld is reconstructed all "
+        "the same. A model of one modality has nothing to withhold.",
+    )
     loss: LossConfig = Field(LossConfig(), description="Reconstruction loss.")
     early_stopping: EarlyStoppingConfig = Field(
         EarlyStoppingConfig(), description="Choice of the best epoch."

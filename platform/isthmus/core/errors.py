@@ -31,6 +31,10 @@ class ResourceError(IsthmusError):
     """More workers, memory or devices were asked for than there are."""
 
 
+class FolderBusy(ResourceError):
+    """Another process writes the folder, and it must be one at a time."""
+
+
 class OutOfMemory(ResourceError):
     """Training did not fit into memory; a smaller micro-batch may."""
 

@@ -16,6 +16,7 @@ from isthmus.model.dropout import number_dropout_layers
 from isthmus.model.encoder import Encoder
 from isthmus.model.fusion import DenseBottleneck, Fusion, SpatialBottleneck
 from isthmus.model.geometry import Geometry, plan_geometry
+from isthmus.model.given import Rows, checked_given
 from isthmus.model.interface import FusionModel, Output
 from isthmus.model.objective import reconstruction_loss
 
@@ -53,7 +54,7 @@ class FusionAutoencoder(FusionModel):
         self.modalities = modalities
         self.grid = grid
         self.encoders = nn.ModuleList(Encoder(config, self.geometry, name) for name in modalities)
-        self.fusion = Fusion(config, self.geometry, len(modalities))
+        self.fusion = Fusion(config, self.geometry, modalities)
         self.bottleneck: SpatialBottleneck | DenseBottleneck
         if config.bottleneck == "spatial":
             self.bottleneck = SpatialBottleneck(self.geometry)
@@ -64,25 +65,39 @@ class FusionAutoencoder(FusionModel):
         self.embedding_shape = self.bottleneck.embedding_shape
         number_dropout_layers(self)
 
-    def encode(self, x_BMDHW: Tensor) -> tuple[Tensor, Skips]:
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether some of a subject's images need not be given: all operations but `concat`."""
+        return self.fusion.config.accepts_missing
+
+    def encode(self, x_BMDHW: Tensor, given_BM: Tensor | None = None) -> tuple[Tensor, Skips]:
         """Embed images, and keep what the skip connections carry.
 
         Parameters
         ----------
         x_BMDHW : Tensor, in [0, 1]
             Images on `grid`.
+        given_BM : Tensor of bool, optional
+            Which images are given; none: all.
 
         Returns
         -------
         z_BE : Tensor, float32
             Flat embeddings.
         skips : sequence over modalities of sequences of Tensor
-            The encoders' maps, deepest first.
+            The encoders' maps, deepest first; zeros for an image that is not given.
 
         Raises
         ------
+        ConfigError
+            If an image is missing and the fusion needs all.
         ValueError
-            If the images' modalities or grid are not the model's.
+            If the images' modalities or grid are not the model's, or a subject has none.
+
+        Notes
+        -----
+        An encoder is run over the subjects alone that have its image, so that the others enter
+        neither its work nor the statistics of its batch normalisation.
         """
         expected = (len(self.modalities), *self.grid)
         if x_BMDHW.dim() != 5 or tuple(x_BMDHW.shape[1:]) != expected:
@@ -91,9 +106,16 @@ class FusionAutoencoder(FusionModel):
                 f"for modalities {list(self.modalities)}, got {tuple(x_BMDHW.shape)}."
             )
         x_BMDHW = F.pad(x_BMDHW, self.geometry.padding) if any(self.geometry.padding) else x_BMDHW
-        encoded = [encoder(x_BMDHW[:, m : m + 1]) for m, encoder in enumerate(self.encoders)]
-        z_BE = self.bottleneck.flatten(self.fusion([deepest for deepest, _ in encoded]))
-        return z_BE.float(), [skips for _, skips in encoded]
+        given_BM = checked_given(given_BM, len(x_BMDHW), self.modalities, self.fusion.config)
+        maps, skips = [], []
+        for m, encoder in enumerate(self.encoders):
+            rows = Rows.where(given_BM[:, m])
+            found = rows.run(encoder, lambda x, net=encoder: _joined(net(x)), x_BMDHW[:, m : m + 1])
+            spread = [rows.put(x) for x in found]
+            maps.append(spread[: self.fusion.n_positions])
+            skips.append(spread[self.fusion.n_positions :])
+        z_BE = self.bottleneck.flatten(self.fusion(maps, given_BM))
+        return z_BE.float(), skips
 
     def decode(self, z_BE: Tensor, skips: Skips) -> Tensor:
         """Reconstruct images from embeddings and skips.
@@ -120,10 +142,14 @@ class FusionAutoencoder(FusionModel):
         ].float()
 
     def forward(
-        self, x_BMDHW: Tensor, embedding: Tensor | None = None, zero_skips: bool = False
+        self,
+        x_BMDHW: Tensor,
+        embedding: Tensor | None = None,
+        zero_skips: bool = False,
+        given_BM: Tensor | None = None,
     ) -> Output:
         """Embed and reconstruct; see `FusionModel.forward`."""
-        z_BE, skips = self.encode(x_BMDHW)
+        z_BE, skips = self.encode(x_BMDHW, given_BM)
         if embedding is not None:
             if embedding.shape != z_BE.shape:
                 raise ValueError(
@@ -136,9 +162,9 @@ class FusionAutoencoder(FusionModel):
         logits_BMDHW = self.decode(z_BE, skips)
         return Output(z_BE, logits_BMDHW, torch.sigmoid(logits_BMDHW))
 
-    def embed(self, x_BMDHW: Tensor) -> Tensor:
+    def embed(self, x_BMDHW: Tensor, given_BM: Tensor | None = None) -> Tensor:
         """Embed without decoding; see `FusionModel.embed`."""
-        return self.encode(x_BMDHW)[0]
+        return self.encode(x_BMDHW, given_BM)[0]
 
     def loss(
         self, output: Output, x_BMDHW: Tensor, mask_DHW: Tensor | None, config: LossConfig
@@ -156,3 +182,9 @@ class FusionAutoencoder(FusionModel):
             "bottleneck": self.bottleneck,
             **{f"decoder.{name}": module for name, module in decoders},
         }
+
+
+def _joined(encoded: tuple[list[Tensor], list[Tensor]]) -> list[Tensor]:
+    """Put what an encoder returns into one list: maps to be fused, then skips."""
+    maps, skips = encoded
+    return [*maps, *skips]

@@ -3,7 +3,8 @@
 Legend: B subjects; C channels; D, H, W voxels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -53,21 +54,64 @@ class SubjectKeyedDropout(nn.Module):
         """Drop values in training; return the input itself in evaluation."""
         if not self.training or self.n_dropped_levels == 0:
             return x_BCDHW
-        if self.keys is None or len(self.keys) != len(x_BCDHW):
+        keys = self._keys_of(len(x_BCDHW))
+        if not keys:
+            return x_BCDHW
+        scale = _LEVELS / (_LEVELS - self.n_dropped_levels)
+        kept_BCDHW = torch.stack([self._kept(key, x_BCDHW.shape[1:]) for key in keys])
+        return (x_BCDHW * kept_BCDHW.to(x_BCDHW.device)).mul_(scale)
+
+    def _keys_of(self, n_subjects: int) -> tuple[int, ...]:
+        """Return one key for each subject of the batch."""
+        if self.keys is None or len(self.keys) != n_subjects:
             given = "none" if self.keys is None else str(len(self.keys))
             raise RuntimeError(
-                f"Dropout in training needs one key for each of the batch's {len(x_BCDHW)} "
+                f"Dropout in training needs one key for each of the batch's {n_subjects} "
                 f"subjects, got {given}: call set_dropout_keys(model, keys) before each forward."
             )
-        scale = _LEVELS / (_LEVELS - self.n_dropped_levels)
-        kept_BCDHW = torch.stack([self._kept(key, x_BCDHW.shape[1:]) for key in self.keys])
-        return (x_BCDHW * kept_BCDHW.to(x_BCDHW.device)).mul_(scale)
+        return self.keys
 
     def _kept(self, key: int, shape: torch.Size) -> Tensor:
         """Draw one subject's mask of kept values."""
         draws = generator(key, "dropout", self.layer).bytes(2 * shape.numel())
         kept = np.frombuffer(draws, dtype="<u2") >= self.n_dropped_levels
         return torch.from_numpy(kept).view(shape)
+
+
+@contextmanager
+def dropout_of_rows(model: nn.Module, n_subjects: int, rows: Sequence[int]) -> Iterator[None]:
+    """Let dropout layers draw for some subjects of the batch: for a pass over these alone.
+
+    Parameters
+    ----------
+    model : Module
+        Its layers have a key for each subject of the batch, or are not in use.
+    n_subjects : int
+        Subjects of the batch.
+    rows : sequence of int
+        Which of them the pass is over, in its order.
+
+    Yields
+    ------
+    None
+        Afterwards each layer has the keys that it had.
+
+    Raises
+    ------
+    RuntimeError
+        In training, if there is not one key for each subject of the batch.
+    """
+    layers = [module for module in model.modules() if isinstance(module, SubjectKeyedDropout)]
+    before = [layer.keys for layer in layers]
+    try:
+        for layer in layers:
+            if layer.training and layer.n_dropped_levels:
+                own = layer._keys_of(n_subjects)
+                layer.keys = tuple(own[row] for row in rows)
+        yield
+    finally:
+        for layer, keys in zip(layers, before, strict=True):
+            layer.keys = keys
 
 
 def number_dropout_layers(model: nn.Module) -> None:

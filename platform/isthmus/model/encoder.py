@@ -52,12 +52,13 @@ class Encoder(nn.Module):
         super().__init__()
         widths = (1, *geometry.encoder_channels)
         self.skips = config.skips
+        self.fused_levels = config.fusion.levels
         self.levels = nn.ModuleList(
             EncoderLevel(widths[n], widths[n + 1], config, f"{modality} encoder level {n + 1}")
             for n in range(config.depth)
         )
 
-    def forward(self, x_B1DHW: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x_B1DHW: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Encode one modality.
 
         Parameters
@@ -67,8 +68,9 @@ class Encoder(nn.Module):
 
         Returns
         -------
-        deepest_BCDHW : Tensor
-            The pooled map of the last level.
+        maps : list of Tensor
+            What is fused: the pooled maps of the levels in `fusion.positions`, then that of the
+            last level.
         skips : list of Tensor
             What the decoder's levels receive, deepest first: the pooled maps of all levels but
             the last, then the full-resolution map before the first pooling; without that for
@@ -82,6 +84,5 @@ class Encoder(nn.Module):
             pooled.append(x_BCDHW)
             if not full and self.skips == "all":
                 full.append(before_BCDHW)
-        if self.skips == "none":
-            return x_BCDHW, []
-        return x_BCDHW, [*reversed(pooled[:-1]), *full]
+        maps = [*(pooled[level - 1] for level in self.fused_levels), x_BCDHW]
+        return maps, [] if self.skips == "none" else [*reversed(pooled[:-1]), *full]

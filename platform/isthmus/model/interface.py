@@ -43,6 +43,8 @@ class FusionModel(nn.Module, ABC):
         Values of the embedding.
     embedding_shape : tuple of int
         How these values lie: (C, D, H, W) of the bottleneck map, or (E,).
+    accepts_missing : bool
+        Whether some of a subject's images need not be given.
     """
 
     modalities: tuple[str, ...]
@@ -50,9 +52,18 @@ class FusionModel(nn.Module, ABC):
     embedding_size: int
     embedding_shape: tuple[int, ...]
 
+    @property
+    @abstractmethod
+    def accepts_missing(self) -> bool:
+        """Whether some of a subject's images need not be given."""
+
     @abstractmethod
     def forward(
-        self, x_BMDHW: Tensor, embedding: Tensor | None = None, zero_skips: bool = False
+        self,
+        x_BMDHW: Tensor,
+        embedding: Tensor | None = None,
+        zero_skips: bool = False,
+        given_BM: Tensor | None = None,
     ) -> Output:
         """Embed and reconstruct.
 
@@ -65,26 +76,46 @@ class FusionModel(nn.Module, ABC):
             connections still carry the images themselves.
         zero_skips : bool
             Replace what skip connections carry by zeros (control `skip_ablation`).
+        given_BM : Tensor of bool, optional
+            Which images are given to the encoders, at least one a subject; none: all. Whatever
+            ``x_BMDHW`` holds elsewhere is not looked at, be it NaN. Cheapest on the CPU.
 
         Returns
         -------
         Output
-            Embedding, logits and reconstructions.
+            Embedding, logits and reconstructions: of all modalities, also of those that were not
+            given, which are synthesised from the embedding alone, their skips being zeros.
+
+        Raises
+        ------
+        ConfigError
+            If an image is missing and the model cannot do without.
+        ValueError
+            If a subject has no image at all, or a shape is not the model's.
         """
 
     @abstractmethod
-    def embed(self, x_BMDHW: Tensor) -> Tensor:
+    def embed(self, x_BMDHW: Tensor, given_BM: Tensor | None = None) -> Tensor:
         """Embed without decoding.
 
         Parameters
         ----------
         x_BMDHW : Tensor, float32, in [0, 1]
             Images on `grid`.
+        given_BM : Tensor of bool, optional
+            Which images are given, as in `forward`.
 
         Returns
         -------
         Tensor (B, E), float32
             One flat embedding a subject.
+
+        Raises
+        ------
+        ConfigError
+            If an image is missing and the model cannot do without.
+        ValueError
+            If a subject has no image at all, or a shape is not the model's.
         """
 
     @abstractmethod

@@ -101,7 +101,8 @@ class WorkerBatchNorm(nn.Module):
     all workers' losses with respect to its own copy of the parameters, and the mean which
     DistributedDataParallel takes is the gradient of the mean of the workers' losses: what one
     process computes on the whole batch. `torch.nn.SyncBatchNorm` does this on GPUs only.
-    Every worker must reach the layer equally often.
+    Every worker must reach the layer equally often, be it with no subject at all; where no worker
+    has one, the running statistics stay as they are.
     """
 
     running_mean: Tensor
@@ -132,9 +133,11 @@ class WorkerBatchNorm(nn.Module):
                 eps=self.epsilon,
             )
         if _n_workers() > 1:
-            y_BCDHW, mean_C, variance_C = _AllWorkers.apply(  # type: ignore[no-untyped-call]
+            y_BCDHW, mean_C, variance_C, n = _AllWorkers.apply(  # type: ignore[no-untyped-call]
                 x_BCDHW, self.weight, self.bias, self.epsilon
             )
+            mean_C = torch.where(n > 0, mean_C, self.running_mean.to(mean_C))
+            variance_C = torch.where(n > 0, variance_C, self.running_variance.to(variance_C))
         else:
             y_BCDHW, mean_C, variance_C = self._alone(x_BCDHW)
         with torch.no_grad():
@@ -145,6 +148,10 @@ class WorkerBatchNorm(nn.Module):
     def _alone(self, x_BCDHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalise by this process's batch with PyTorch's kernel, which saves the input alone."""
         n = x_BCDHW.numel() // x_BCDHW.shape[1]
+        if n == 0:
+            # Nobody to learn from; the parameters take part, with a gradient of zero.
+            y_BCDHW = x_BCDHW * _spread(self.weight, x_BCDHW) + _spread(self.bias, x_BCDHW)
+            return y_BCDHW, self.running_mean, self.running_variance
         if n < 2:
             raise ConfigError(
                 "model.norm: batch must have more than one value a channel in training, but the "
@@ -164,20 +171,21 @@ class _AllWorkers(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x_BCDHW: Tensor, weight_C: Tensor, bias_C: Tensor, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalise; also return the mean and the biased variance, which carry no gradient."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalise; also return mean, biased variance and their values, without a gradient."""
         dtype = torch.promote_types(x_BCDHW.dtype, torch.float32)
         x = x_BCDHW.to(dtype)
         n_here = torch.tensor([x.numel() // x.shape[1]], dtype=torch.float64, device=x.device)
         totals = _sum_over_workers(torch.cat([_channel_sums(x), n_here]))
-        n, mean_C = totals[-1], totals[:-1] / totals[-1]
+        n = totals[-1].clamp_min(1.0)
+        mean_C = totals[:-1] / n
         centred = x - _spread(mean_C, x)
         variance_C = _sum_over_workers(_channel_sums(centred.square())) / n
         scale_C = torch.rsqrt(variance_C + epsilon)
         y = centred * _spread(scale_C * weight_C, x) + _spread(bias_C, x)
         ctx.save_for_backward(x_BCDHW, weight_C, mean_C, scale_C, n)
-        ctx.mark_non_differentiable(mean_C, variance_C)
-        return y.to(x_BCDHW.dtype), mean_C, variance_C
+        ctx.mark_non_differentiable(mean_C, variance_C, totals)
+        return y.to(x_BCDHW.dtype), mean_C, variance_C, totals[-1]
 
     @staticmethod
     def backward(

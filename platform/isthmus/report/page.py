@@ -1,5 +1,6 @@
 """One self-contained page: tables and interactive figures, without any network."""
 
+import base64
 import html
 import json
 from collections.abc import Sequence
@@ -30,6 +31,12 @@ nav a { margin-right: 1rem; }
 .absent { border-left: 4px solid #C8C8C8; padding: 0.3rem 0.8rem; }
 #figure-plane, #figure-agreement { max-width: 52rem; }
 .table { overflow-x: auto; }
+img { max-width: 100%; height: auto; }
+.lead { border-left: 4px solid #0072B2; padding: 0.1rem 0.8rem; max-width: 56rem; }
+.lead h2 { margin: 0.6rem 0 0.2rem; }
+.lead ul { margin: 0.2rem 0; padding-left: 1.2rem; }
+.lead.warns { border-color: #D55E00; }
+h1, .lead, .note, .reads, td { overflow-wrap: break-word; }
 table { border-collapse: collapse; font-size: 0.85rem; margin: 0.4rem 0; }
 th, td { border-bottom: 1px solid #E4E4E4; padding: 0.2rem 0.6rem; text-align: left;
   vertical-align: top; }
@@ -49,6 +56,52 @@ Promise.all(drawn).then(() => { document.body.dataset.drawn = String(drawn.lengt
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A figure that is a picture already.
+
+    Attributes
+    ----------
+    png : bytes
+        The picture; it becomes part of the page.
+    alternative : str
+        What is to be seen on it, in words.
+    """
+
+    png: bytes
+    alternative: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Words at the head of a page.
+
+    Attributes
+    ----------
+    title : str
+        What they are about.
+    lines : tuple of str
+        One point each.
+    warns : bool
+        Whether they are a warning.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    warns: bool = False
+
+    def to_markdown(self) -> str:
+        """Write as markdown.
+
+        Returns
+        -------
+        str
+            Title and list.
+        """
+        lines = "\n".join(f"- {line}" for line in self.lines)
+        return f"**{self.title}**\n\n{lines}\n"
+
+
+@dataclass(frozen=True)
 class Section:
     """One figure of a page, with its words.
 
@@ -58,17 +111,22 @@ class Section:
         The figure's name in the page.
     words : Caption
         How to read it, and what it does not show.
-    chart : plotly.graph_objects.Figure or Absent
+    chart : plotly.graph_objects.Figure, Picture or Absent
         The figure, or why there is none.
     """
 
     key: str
     words: Caption
-    chart: Chart | Absent
+    chart: Chart | Picture | Absent
 
 
 def page_of(
-    title: str, said: str, tables: Sequence[Table], sections: Sequence[Section], leaky: bool
+    title: str,
+    said: str,
+    tables: Sequence[Table],
+    sections: Sequence[Section],
+    leaky: bool,
+    lead: Sequence[Passage] = (),
 ) -> str:
     """Put a page together.
 
@@ -84,6 +142,8 @@ def page_of(
         The figures, in order.
     leaky : bool
         Whether normalisation saw the held-out subjects; then the page says so.
+    lead : sequence of Passage
+        Stand above the figures.
 
     Returns
     -------
@@ -91,7 +151,7 @@ def page_of(
         HTML of about 5 MB, nearly all of it plotly.js. Nothing in it can fetch, send or run
         anything, whatever a column or a setting is named.
     """
-    figures = {s.key: s.chart for s in sections if not isinstance(s.chart, Absent)}
+    figures = {s.key: s.chart for s in sections if not isinstance(s.chart, Absent | Picture)}
     content = json.dumps({key: json.loads(chart.to_json()) for key, chart in figures.items()})
     # in a script no "<" may stand that could end it
     content = content.replace("<", "\\u003c")
@@ -107,6 +167,7 @@ def page_of(
             f"<script>{get_plotlyjs()}</script></head><body>",
             f'<p class="leaky">{html.escape(LEAKY)}</p>' if leaky else "",
             f'<h1>{html.escape(title)}</h1><p class="note">{html.escape(said)}</p>',
+            *(_passage(passage) for passage in lead),
             f'<nav>{links}<a href="#tables">Tables</a></nav>',
             *(_section(section) for section in sections),
             '<div id="tables"></div>',
@@ -117,11 +178,22 @@ def page_of(
     )
 
 
+def _passage(passage: Passage) -> str:
+    """Write words at the head."""
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in passage.lines)
+    kind = "lead warns" if passage.warns else "lead"
+    return f'<div class="{kind}"><h2>{html.escape(passage.title)}</h2><ul>{lines}</ul></div>'
+
+
 def _section(section: Section) -> str:
     """Write one figure's place and its words."""
     words = section.words
     if isinstance(section.chart, Absent):
         place = f'<p class="absent">Not drawn. {html.escape(section.chart.reason)}</p>'
+    elif isinstance(section.chart, Picture):
+        content = base64.b64encode(section.chart.png).decode("ascii")
+        words_for = html.escape(section.chart.alternative)
+        place = f'<img src="data:image/png;base64,{content}" alt="{words_for}">'
     else:
         place = f'<div id="figure-{section.key}"></div>'
     return (

@@ -1,5 +1,6 @@
 """Pictures of reconstructions: three planes, input beside reconstruction and difference."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def reconstruction_figure(panel: Panel, leaky: bool = False) -> Figure:
                     axis.set_title(titles[column], fontsize=8)
                 limits = (-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT) if column == 2 else (0.0, 1.0)
                 drawn = axis.imshow(
-                    _upright(image),
+                    upright(image),
                     cmap="RdBu_r" if column == 2 else "gray",
                     vmin=limits[0],
                     vmax=limits[1],
@@ -77,6 +78,38 @@ def save_png(figure: Figure, path: Path, dots_per_inch: int = 110) -> None:
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dots_per_inch))
 
 
-def _upright(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Turn a plane so that superior or anterior is up, for axes in RAS order."""
+def png_of(figure: Figure, dots_per_inch: int = 110) -> bytes:
+    """Write a figure as PNG, in memory.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    dots_per_inch : int
+        Resolution.
+
+    Returns
+    -------
+    bytes
+        What a file would hold.
+    """
+    FigureCanvasAgg(figure)
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=dots_per_inch)
+        return file.getvalue()
+
+
+def upright(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn a plane so that superior or anterior is up, for axes in RAS order.
+
+    Parameters
+    ----------
+    image : ndarray
+        A plane as it is cut from a volume.
+
+    Returns
+    -------
+    ndarray
+        The same, as a picture's rows and columns.
+    """
     return np.flipud(image.T)

@@ -30,6 +30,7 @@ from isthmus.trial.fold import RANDOM_STRATA_FILE
 from isthmus.trial.records import TrialResult
 from isthmus.trial.replay import mark_published
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
+from isthmus.trial.subset_grid import AGREEMENT_TABLE, GRID_TABLE
 from isthmus.trial.tables import STRATA_TABLES
 
 _log = logging.getLogger("isthmus.report")
@@ -41,6 +42,8 @@ FOLD_FILES = (
     STRATA_FILE,
     RANDOM_STRATA_FILE,
     *STRATA_TABLES,
+    GRID_TABLE,
+    AGREEMENT_TABLE,
     "history.jsonl",
     "model.safetensors",
     "encoder.json",

@@ -73,6 +73,27 @@ def plain_params(leaves: Mapping[str, Any]) -> dict[str, str | int | float | boo
     }
 
 
+def legal_name(name: str) -> str:
+    """Name something so that a tracking store takes it.
+
+    Parameters
+    ----------
+    name : str
+        With the user's labels in it.
+
+    Returns
+    -------
+    str
+        Characters other than letters, digits and ``_-. :/`` are replaced by ``_``.
+
+    Examples
+    --------
+    >>> legal_name("validation_mse.T1w+FA")
+    'validation_mse.T1w_FA'
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
+
+
 def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
     """Name metrics so that a tracking store takes them.
 
@@ -84,13 +105,11 @@ def legal_names(metrics: Mapping[str, float]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Characters other than letters, digits and ``_-. :/`` are replaced by ``_``.
+        As `legal_name` has them.
 
     Examples
     --------
     >>> legal_names({"probe_IQ (full).r/pca": 0.5})
     {'probe_IQ _full_.r/pca': 0.5}
     """
-    return {
-        re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII): value for name, value in metrics.items()
-    }
+    return {legal_name(name): value for name, value in metrics.items()}

@@ -1,6 +1,6 @@
 """Reports of the robustness job as files: pictures, one interactive page, tables as markdown."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from isthmus.core.files import write_text
 from isthmus.report.across_figures import agreement_figure, curve_figure, selection_figure
 from isthmus.report.across_summary import across_tables, selection_table
 from isthmus.report.across_views import agreement_view, curve_view
-from isthmus.report.pictures import save_png
+from isthmus.report.drawings import Drawing, drawings_in_words, write_drawings
 from isthmus.report.strata_figures import (
     jaccard_figure,
     plane_figure,
@@ -20,7 +20,6 @@ from isthmus.report.strata_figures import (
 from isthmus.report.strata_page import across_page, robustness_page, selection_page
 from isthmus.report.strata_summary import robustness_tables
 from isthmus.report.strata_views import (
-    Absent,
     cloud_view,
     loadings_view,
     plane_view,
@@ -67,13 +66,13 @@ def write_strata_files(
         The files written, each whole. A figure that has nothing to show is not written, and one
         of an earlier report in its place is removed; the page and the tables say why.
     """
-    figures, reasons = _sorted_out(
-        (name, view_of(report), partial(draw, report, leaky))
+    drawings = [
+        Drawing(name, view_of(report), partial(draw, report, leaky))
         for name, (view_of, draw) in _DRAWN.items()
-    )
+    ]
     tables = robustness_tables(report, leaky)
     page = robustness_page(report, leaky)
-    return _write(directory, "robustness", page, tables, figures, reasons)
+    return _write(directory, "robustness", page, tables, drawings)
 
 
 def write_across_files(
@@ -96,18 +95,19 @@ def write_across_files(
         ``across_encoders.html``, ``across_encoders.md``, ``agreement.png`` and
         ``specification_curve_<n>.png``, n the number of the target from 1.
     """
-    agreement = ("agreement.png", agreement_view(across), partial(agreement_figure, across, leaky))
-    curves = (
-        (
+    drawings = [
+        Drawing("agreement.png", agreement_view(across), partial(agreement_figure, across, leaky))
+    ]
+    drawings += [
+        Drawing(
             f"specification_curve_{target + 1}.png",
             curve_view(across, target),
             partial(curve_figure, across, target, leaky),
         )
         for target in range(len(across.targets))
-    )
-    figures, reasons = _sorted_out((agreement, *curves))
+    ]
     tables, page = across_tables(across, leaky), across_page(across, leaky)
-    return _write(directory, "across_encoders", page, tables, figures, reasons)
+    return _write(directory, "across_encoders", page, tables, drawings)
 
 
 def write_selection_files(
@@ -130,22 +130,9 @@ def write_selection_files(
         ``selection.html``, ``selection.md`` and ``selection.png``.
     """
     tables, page = (selection_table(selection).labelled(leaky),), selection_page(selection, leaky)
-    figures = {"selection.png": lambda: selection_figure(selection, leaky)}
-    return _write(directory, "selection", page, tables, figures, {})
-
-
-def _sorted_out(
-    drawings: Iterable[tuple[str, object, Callable[[], Figure]]],
-) -> tuple[dict[str, Callable[[], Figure]], dict[str, str]]:
-    """Tell the figures that have something to show from those that say why they have not."""
-    figures: dict[str, Callable[[], Figure]] = {}
-    reasons: dict[str, str] = {}
-    for name, view, draw in drawings:
-        if isinstance(view, Absent):
-            reasons[name] = view.reason
-        else:
-            figures[name] = draw
-    return figures, reasons
+    draw = partial(selection_figure, selection, leaky)
+    drawings = [Drawing("selection.png", selection, draw)]
+    return _write(directory, "selection", page, tables, drawings)
 
 
 def _write(
@@ -153,19 +140,12 @@ def _write(
     stem: str,
     page: str,
     tables: Sequence[Table],
-    figures: Mapping[str, Callable[[], Figure]],
-    reasons: Mapping[str, str],
+    drawings: Sequence[Drawing],
 ) -> tuple[Path, ...]:
-    """Write a page, its tables and its pictures; remove pictures that are no longer true."""
+    """Write a page, its tables and its pictures."""
     text = "\n".join(table.to_markdown() for table in tables)
-    if reasons:
-        text += "\n" + "".join(f"Not drawn, {name}: {why}\n" for name, why in reasons.items())
-    written = [directory / f"{stem}.html", directory / f"{stem}.md"]
-    write_text(written[0], page)
-    write_text(written[1], text)
-    for name, draw in figures.items():
-        save_png(draw(), directory / name)
-        written.append(directory / name)
-    for name in reasons:
-        (directory / name).unlink(missing_ok=True)
-    return tuple(written)
+    not_drawn = drawings_in_words(drawings)
+    page_file, text_file = directory / f"{stem}.html", directory / f"{stem}.md"
+    write_text(page_file, page)
+    write_text(text_file, f"{text}\n{not_drawn}" if not_drawn else text)
+    return (page_file, text_file, *write_drawings(drawings, directory))

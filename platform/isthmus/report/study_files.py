@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from isthmus.core.files import write_text
 from isthmus.report.across_figures import selection_figure
 from isthmus.report.across_views import selection_view
-from isthmus.report.pictures import save_png
+from isthmus.report.drawings import Drawing, drawings_in_words, write_drawings
+from isthmus.report.strata_figures import said_figure
 from isthmus.report.strata_views import Absent
 from isthmus.report.study_captions import STUDY_CAPTIONS
 from isthmus.report.study_figures import (
@@ -66,47 +67,28 @@ def write_study_files(result: StudyResult, directory: Path) -> tuple[Path, ...]:
         The summary has the first 100 rows of a table, the page has all.
     """
     written = [write_study(result, directory), directory / PAGE_FILE, directory / SUMMARY_FILE]
-    figures, said = _figures(result)
+    drawings = _drawings(result)
     tables = "\n".join(table.to_markdown() for table in study_tables(result, MOST_ROWS))
     heading = f"# Search {result.name} of {result.experiment}\n\n{study_in_words(result)}\n"
     write_text(written[1], study_page(result))
-    write_text(written[2], "\n".join((heading, tables, *said)))
-    for name in (*(name for name, _, _ in _DRAWN.values()), _SELECTION):
-        if name in figures:
-            save_png(figures[name](), directory / name)
-            written.append(directory / name)
-        else:
-            (directory / name).unlink(missing_ok=True)
-    return tuple(written)
+    write_text(written[2], "\n".join((heading, tables, drawings_in_words(drawings))))
+    return (*written, *write_drawings(drawings, directory))
 
 
-def _figures(result: StudyResult) -> tuple[dict[str, Callable[[], Figure]], list[str]]:
-    """List the figures that have something to show, and the words of all of them."""
-    figures: dict[str, Callable[[], Figure]] = {}
-    said = []
-    drawings: list[tuple[str, str, object, Callable[[], Figure]]] = [
-        (key, name, view_of(result), partial(draw, result))
+def _drawings(result: StudyResult) -> list[Drawing]:
+    """List the figures, those that have nothing to show among them."""
+    drawings = [
+        Drawing(name, view_of(result), partial(draw, result), STUDY_CAPTIONS[key])
         for key, (name, view_of, draw) in _DRAWN.items()
     ]
     leading = leading_selection(result)
-    if isinstance(leading, Absent):
-        said.append(_not_drawn("selection", leading))
-    else:
-        drawn = partial(selection_figure, leading, is_leaky(result))
-        drawings.append(("selection", _SELECTION, selection_view(leading), drawn))
-    for key, name, view, draw in drawings:
-        words = STUDY_CAPTIONS[key]
-        if isinstance(view, Absent):
-            said.append(_not_drawn(key, view))
-            continue
-        figures[name] = draw
-        said.append(
-            f"**{words.title}**\n\n![{words.title}]({name})\n\n{words.reads}\n\n"
-            f"Does not show: {words.not_shown}\n"
+    view = leading if isinstance(leading, Absent) else selection_view(leading)
+
+    def draw() -> Figure:
+        return (
+            said_figure(leading.reason)
+            if isinstance(leading, Absent)
+            else selection_figure(leading, is_leaky(result))
         )
-    return figures, said
 
-
-def _not_drawn(key: str, view: Absent) -> str:
-    """Say in a figure's place why there is none."""
-    return f"**{STUDY_CAPTIONS[key].title}**: not drawn. {view.reason}\n"
+    return [*drawings, Drawing(_SELECTION, view, draw, STUDY_CAPTIONS["selection"])]

@@ -3,18 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isthmus.core.ports import RunLogger, RunStore
-from isthmus.report.publish import NOTE_TAG, TrackingPublisher
-from isthmus.report.run_naming import legal_names, run_name
+from isthmus.core.ports import RunStore
+from isthmus.report.parent_publish import REASON_TAG, STATE_TAG, ParentPublisher
+from isthmus.report.publish import TrackingPublisher
+from isthmus.report.run_naming import legal_names
 from isthmus.study.records import OPEN, OVER, Objective, Point, StudyResult, TrialRecord
-from isthmus.trial.events import TrialStarted
-from isthmus.trial.replay import is_published, mark_published, replay
-
-STATE_TAG, REASON_TAG = "isthmus.state", "isthmus.reason"
-RETRIED_TAG = "isthmus.retried"
 
 
-class StudyPublisher:
+class StudyPublisher(ParentPublisher):
     """Writes a study and its trials to a tracking store.
 
     Parameters
@@ -33,12 +29,6 @@ class StudyPublisher:
         Labels of the study's run.
     files : sequence of Path
         Copied into the run when it is opened, such as the space's file.
-
-    Notes
-    -----
-    The run is opened when something is first written, and whatever writes can be called again with
-    the same, so all of it can go through an `isthmus.report.outbox.Outbox`; that, too, keeps it in
-    one thread.
     """
 
     def __init__(
@@ -51,22 +41,8 @@ class StudyPublisher:
         tags: Mapping[str, str],
         files: Sequence[Path] = (),
     ) -> None:
-        self._store = store
-        self._name, self._id, self._experiment = study_name, study_id, experiment_name
-        self._params, self._labels, self._files = dict(params), dict(tags), tuple(files)
-        self._run: RunLogger | None = None
-        self._open = False
-        self._trials: dict[int, TrackingPublisher] = {}
+        super().__init__(store, study_name, study_id, experiment_name, params, tags, files)
         self._course_up_to = 0
-
-    @property
-    def run_id(self) -> str | None:
-        """The tracking store's identifier of the study's run, once it is open."""
-        return self._run.run_id if self._run else None
-
-    def open(self) -> None:
-        """Open the study's run, so that it is there before the first trial."""
-        self._study()
 
     def trial(self, number: int, point: Point) -> TrackingPublisher:
         """Make the publisher of one trial, or take the one that was made; nothing is written yet.
@@ -83,35 +59,14 @@ class StudyPublisher:
         TrackingPublisher
             Writes to a run below the study's.
         """
-        if number not in self._trials:
-            values = ", ".join(f"{path} = {value}" for path, value in point.items())
-            note = f"Trial {number} of {self._name}: {values}"
-            labels = {
-                "isthmus.study": self._name,
-                "isthmus.trial_number": str(number),
-                **{f"isthmus.point.{path}": str(value) for path, value in point.items()},
-                NOTE_TAG: note,
-            }
-
-            def open_trial(event: TrialStarted, tags: Mapping[str, str]) -> RunLogger:
-                name = f"trial {number} {run_name(event.config, event.digest)}"
-                return self._study().child(name, {**tags, **labels})
-
-            self._trials[number] = TrackingPublisher(open_trial, note)
-        return self._trials[number]
-
-    def give_up(self, number: int, why: str) -> None:
-        """Note that an attempt at a trial ended before its time; the next one continues its run.
-
-        Parameters
-        ----------
-        number : int
-            Of the trial.
-        why : str
-            What ended the attempt.
-        """
-        if number in self._trials:
-            self._trials[number].label({RETRIED_TAG: why})
+        values = ", ".join(f"{path} = {value}" for path, value in point.items())
+        labels = {
+            "isthmus.study": self._name,
+            "isthmus.trial_number": str(number),
+            **{f"isthmus.point.{path}": str(value) for path, value in point.items()},
+        }
+        note = f"Trial {number} of {self._name}: {values}"
+        return self._below(number, f"trial {number}", labels, note)
 
     def after_trial(self, record: TrialRecord, result: StudyResult) -> None:
         """Close the run of a trial that is over, and follow what the study has come to.
@@ -129,17 +84,13 @@ class StudyPublisher:
         the hypervolume and how many trials ended how, over the trials up to that number. A step is
         written once all trials before it are over, so that a number never changes.
         """
-        study = self._study()
+        study = self._parent()
         if record.state in OVER:
             tags: dict[str, str] = {STATE_TAG: record.state}
             if record.reason:
                 tags[REASON_TAG] = record.reason
             succeeded = record.state != "failed"
-            publisher = self._trials.get(record.number)
-            if publisher is not None and publisher.directory is not None:
-                publisher.end(succeeded, tags)
-                mark_published(publisher.directory, str(publisher.run_id), study.run_id)
-            elif record.digest is None:
+            if not self._end(record.number, succeeded, tags) and record.digest is None:
                 # It failed before it could say what it was.
                 labels = {f"isthmus.point.{path}": str(v) for path, v in record.point.items()}
                 run = study.child(f"trial {record.number} {record.state}", {**labels, **tags})
@@ -169,75 +120,13 @@ class StudyPublisher:
         ConfigError
             If the folder is not a trial's.
         """
-        study = self._study()
         left = record.digest is not None and record.state in OVER
-        if left and not is_published(directory, study.run_id):
-            publisher = self.trial(record.number, record.point)
-            for event in replay(directory):
-                publisher(event)
+        if left and self._is_left(directory):
+            self._replay(self.trial(record.number, record.point), directory)
             self.after_trial(record, result)
             return True
         self._write_course(result)
         return False
-
-    def publish_files(self, files: Sequence[Path], folder: str = "") -> None:
-        """Copy files into the study's run, replacing those of the same names.
-
-        Parameters
-        ----------
-        files : sequence of Path
-            Such as tables, pictures and a page.
-        folder : str
-            Folder of the run's artifacts.
-        """
-        study = self._study()
-        for file in files:
-            study.log_artifact(file, folder)
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Label the study's run, or describe it (``mlflow.note.content``).
-
-        Parameters
-        ----------
-        tags : Mapping of str to str
-            Labels that may change from one sitting to the next.
-        """
-        self._study().set_tags(tags)
-
-    def finish(self, succeeded: bool) -> None:
-        """Close the study's run.
-
-        Parameters
-        ----------
-        succeeded : bool
-            Whether its budget was spent as it should be.
-        """
-        self._study().finish(succeeded)
-        self._open = False
-
-    def close(self) -> None:
-        """Close as failed what is still open: the search was cut short.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the store is away; what is left can be closed by calling this again.
-        """
-        for publisher in self._trials.values():
-            publisher.close()
-        if self._run is not None and self._open:
-            self._run.finish(succeeded=False)
-            self._open = False
-
-    def _study(self) -> RunLogger:
-        """Open the study's run the first time."""
-        if self._run is None:
-            run = self._store.open_run(self._experiment, self._name, self._id, self._labels)
-            run.log_params(self._params)
-            for file in self._files:
-                run.log_artifact(file)
-            self._run, self._open = run, True
-        return self._run
 
     def _write_course(self, result: StudyResult) -> None:
         """Write the study's metrics as far as all trials are over."""
@@ -252,7 +141,7 @@ class StudyPublisher:
             metrics = _metrics(over, result.objectives)
             if record.number in hypervolume:
                 metrics["hypervolume"] = hypervolume[record.number]
-            self._study().log_metrics(legal_names(metrics), step=record.number)
+            self._parent().log_metrics(legal_names(metrics), step=record.number)
             self._course_up_to = record.number + 1
 
 

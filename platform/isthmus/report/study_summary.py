@@ -58,7 +58,7 @@ def study_tables(result: StudyResult, limit: int | None = None) -> tuple[Table, 
     if result.selection is not None:
         table = selection_table(result.selection)
         note = f"{table.note} {selection_note(result)}".strip()
-        tables.append(_cut(Table(table.title, table.columns, table.rows, note), limit))
+        tables.append(Table(table.title, table.columns, table.rows, note).first(limit))
     tables.append(spent_table(result))
     return tuple(table.labelled(is_leaky(result)) for table in tables)
 
@@ -86,7 +86,7 @@ def ranking_table(result: StudyResult, limit: int | None = None) -> Table:
         rows.append((str(rank), *described.cells(record), marks_of(result, record.number)))
     columns = ("rank", *described.heads, "mark")
     title = f"Ranking by {objective_in_words(result.objectives[0])}"
-    return _cut(Table(title, columns, tuple(rows), _ranking_note(result)), limit)
+    return Table(title, columns, tuple(rows), _ranking_note(result)).first(limit)
 
 
 def front_table(result: StudyResult, limit: int | None = None) -> Table:
@@ -112,7 +112,7 @@ def front_table(result: StudyResult, limit: int | None = None) -> Table:
         f"{'; '.join(map(objective_in_words, result.objectives))}. Means are compared as if they "
         "were exact."
     )
-    return _cut(Table("Pareto front", described.heads, rows, note), limit)
+    return Table("Pareto front", described.heads, rows, note).first(limit)
 
 
 def unfinished_table(result: StudyResult, limit: int | None = None) -> Table:
@@ -144,7 +144,7 @@ def unfinished_table(result: StudyResult, limit: int | None = None) -> Table:
         "The last report is what the scheduler compared, at which level (folds or epochs). "
         "Infeasible and repeated trials were never begun and spent no budget."
     )
-    return _cut(Table("Trials that did not finish", columns, tuple(rows), note), limit)
+    return Table("Trials that did not finish", columns, tuple(rows), note).first(limit)
 
 
 def changed_table(result: StudyResult, limit: int | None = None) -> Table:
@@ -168,7 +168,7 @@ def changed_table(result: StudyResult, limit: int | None = None) -> Table:
         for path, value in one.changed.items()
     )
     note = "What the search changed in a trial to go on, such as after memory ran out."
-    return _cut(Table("Settings that were changed", ("trial", "setting", "now"), rows, note), limit)
+    return Table("Settings that were changed", ("trial", "setting", "now"), rows, note).first(limit)
 
 
 def importance_table(result: StudyResult) -> Table:
@@ -309,11 +309,3 @@ def _reason(record: TrialRecord) -> str:
 def _share(value: float | None) -> str:
     """Write a share of the differences."""
     return "-" if value is None else f"{value:.0%}"
-
-
-def _cut(table: Table, limit: int | None) -> Table:
-    """Leave out the rows beyond a limit, and say so."""
-    if limit is None or len(table.rows) <= limit:
-        return table
-    note = f"The first {limit} of {len(table.rows):,} rows. {table.note}"
-    return Table(table.title, table.columns, table.rows[:limit], note)

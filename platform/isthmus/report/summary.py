@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from isthmus.report.across_summary import survival_table
 from isthmus.report.strata_words import report_in_words
+from isthmus.report.subset_views import subset_tables
 from isthmus.report.table import Table
 from isthmus.trial.records import Estimate, TrialResult
 
@@ -25,6 +26,8 @@ FACT_LABELS = {
     "n_listed": "participants listed",
     "n_subjects": "participants for development",
     "n_families": "families",
+    "n_incomplete": "of these, without every modality",
+    "lacking": "images that are missing",
     "n_folds": "folds",
     "n_steps_per_fold": "optimiser steps a fold",
     "modalities": "modalities",
@@ -59,7 +62,8 @@ def summary_tables(result: TrialResult) -> tuple[Table, ...]:
     """
     if not result.succeeded:
         return (failures_table(result),)
-    tables = [fidelity_table(result), controls_table(result), probes_table(result)]
+    tables = [fidelity_table(result), controls_table(result), *subset_tables(result)]
+    tables.append(probes_table(result))
     tables.append(strata_table(result))
     if result.across is not None:
         tables.append(survival_table(result.across))

@@ -38,6 +38,24 @@ class Table:
             lines += ["", self.note]
         return "\n".join(lines) + "\n"
 
+    def first(self, limit: int | None) -> "Table":
+        """Leave out the rows beyond a limit, and say so.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Most rows; None for all.
+
+        Returns
+        -------
+        Table
+            The same, or its beginning with a note.
+        """
+        if limit is None or len(self.rows) <= limit:
+            return self
+        note = f"The first {limit} of {len(self.rows):,} rows. {self.note}".strip()
+        return replace(self, rows=self.rows[:limit], note=note)
+
     def labelled(self, leaky: bool) -> "Table":
         """Label a table that a leaky normalisation touched.
 

@@ -1,32 +1,35 @@
-"""One attempt at a trial, wherever it runs: what it is given and how it ended."""
+"""One attempt at a trial or a fold of it, wherever it runs: what it is given, how it ended."""
 
 import traceback
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from isthmus.config.load import Experiment
-from isthmus.core.errors import DiskFull, IsthmusError, OutOfMemory
+from isthmus.core.errors import DiskFull, FolderBusy, IsthmusError, OutOfMemory
 from isthmus.core.ports import TaskRunner
-from isthmus.trial.events import TrialListener
-from isthmus.trial.run import Launcher, run_trial
+from isthmus.trial.events import TrialEvent, TrialListener
+from isthmus.trial.run import Launcher, run_fold, run_trial
 
-EndingKind = Literal["finished", "failed", "memory", "disk", "died", "lost", "halted"]
+EndingKind = Literal["finished", "failed", "memory", "disk", "died", "lost", "busy", "halted"]
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to be run.
+    """A trial to be run, or one fold of it.
 
     Attributes
     ----------
     number : int
-        Of the trial within its study.
+        Of the trial within its study, or of what else is counted by whoever hands it out.
     experiment : Experiment
         Resolved settings and folders; what the trial's folder holds is continued.
+    fold : int or None
+        Number of the fold; None: all of them, and their encoders compared.
     """
 
     number: int
     experiment: Experiment
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Ending:
     kind : str
         ``finished``: its folder holds a result; ``failed``: by an error that would come again;
         ``memory``: it ran out of it; ``disk``: the disk is full; ``died``: its process did;
-        ``lost``: it was ended because of something that it had no part in; ``halted``: it was
-        told to stop.
+        ``lost``: it was ended because of something that it had no part in; ``busy``: another
+        process writes its folder; ``halted``: it was told to stop.
     error : str
         Class of the error; empty where there is none.
     message : str
@@ -51,10 +54,26 @@ class Ending:
     message: str = ""
 
 
+class Director(Protocol):
+    """Decides what is run: a search, or an ablation. Whoever runs it asks and tells."""
+
+    def next(self) -> Assignment | Literal["wait", "done"]:
+        """Say what is to be begun now; nothing before something is over; nothing any more."""
+        ...
+
+    def hear(self, number: int, event: TrialEvent) -> bool:
+        """Hear of an event within what runs; say whether it is to go on."""
+        ...
+
+    def end(self, number: int, ending: Ending) -> None:
+        """Hear that an attempt is over."""
+        ...
+
+
 def attempt(
     assignment: Assignment, launcher: Launcher, runner: TaskRunner, tell: TrialListener
 ) -> Ending:
-    """Run a trial in this process, and say how that ended instead of raising.
+    """Run a trial, or a fold, in this process, and say how that ended instead of raising.
 
     Parameters
     ----------
@@ -74,7 +93,10 @@ def attempt(
     """
     heard = _Heard(tell)
     try:
-        run_trial(assignment.experiment, launcher, heard, runner)
+        if assignment.fold is None:
+            run_trial(assignment.experiment, launcher, heard, runner)
+        else:
+            run_fold(assignment.experiment, assignment.fold, launcher, heard, runner)
     except Exception as error:
         if error is heard.raised:
             raise
@@ -103,6 +125,8 @@ def _ending_of(error: Exception) -> Ending:
     name, message = type(error).__name__, str(error)
     if isinstance(error, OutOfMemory):
         return Ending("memory", name, message)
+    if isinstance(error, FolderBusy):
+        return Ending("busy", name, message)
     if isinstance(error, DiskFull):
         return Ending("disk", name, message)
     if isinstance(error, IsthmusError):

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from isthmus.config.search_space import BudgetConfig
+from isthmus.study.clocks import NOTE_SECONDS, Clocks
 from isthmus.study.ledger import Ledger, LedgerReader
 from isthmus.study.records import TrialRecord
 
 WALL_NOTE = "wall_seconds"
-# Between two notes of the time spent: what a killed driver's sitting may lack in the sum.
-NOTE_SECONDS = 5.0
 _HOUR = 3600.0
 
 
@@ -63,8 +62,7 @@ class Meter:
         self._before = wall_seconds(ledger)
         self._noted = self._began
         self._gpu_seconds = sum(record.gpu_seconds for record in records)
-        self._ticked: dict[int, float] = {}
-        self._kept: dict[int, float] = {}
+        self._clocks = Clocks(clock)
 
     @property
     def wall_seconds(self) -> float:
@@ -74,9 +72,7 @@ class Meter:
     @property
     def gpu_seconds(self) -> float:
         """Time x GPUs of all trials, with that of running ones up to now."""
-        now = self._clock()
-        running = sum(now - ticked for ticked in self._ticked.values())
-        return self._gpu_seconds + running * self._gpus
+        return self._gpu_seconds + self._clocks.unread() * self._gpus
 
     def begin(self, number: int) -> None:
         """Start a trial's clock.
@@ -86,7 +82,7 @@ class Meter:
         number : int
             The trial.
         """
-        self._ticked[number] = self._kept[number] = self._clock()
+        self._clocks.begin(number)
 
     def tick(self, record: TrialRecord, is_last: bool = False) -> TrialRecord:
         """Add to a running trial's time what has passed since the last tick.
@@ -103,11 +99,7 @@ class Meter:
         TrialRecord
             With the time added.
         """
-        now = self._clock()
-        passed = now - self._ticked.get(record.number, now)
-        self._ticked[record.number] = now
-        if is_last:
-            del self._ticked[record.number]
+        passed = self._clocks.passed(record.number, is_last)
         self._gpu_seconds += passed * self._gpus
         return replace(
             record,
@@ -128,11 +120,7 @@ class Meter:
         bool
             True every few seconds.
         """
-        now = self._clock()
-        if now - self._kept.get(number, -NOTE_SECONDS) < NOTE_SECONDS:
-            return False
-        self._kept[number] = now
-        return True
+        return self._clocks.is_due(number)
 
     def note(self) -> None:
         """Note the time of the search in the ledger."""

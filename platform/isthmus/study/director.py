@@ -33,6 +33,7 @@ from isthmus.study.outcome import (
 )
 from isthmus.study.prospects import Prospect, Prospects
 from isthmus.study.records import SPENDS_BUDGET, TrialRecord
+from isthmus.study.retries import Retries, shared_fault
 from isthmus.study.stopper import Stopper
 from isthmus.training.order import smaller_micro_batch
 from isthmus.trial.events import FoldFailed, TrialEvent, TrialFinished, TrialStarted
@@ -41,8 +42,6 @@ from isthmus.trial.records import TrialResult
 # Suggestions in a row of which none could be begun: the space is used up, or next to nothing of it
 # can be built.
 MOST_IN_VAIN = 200
-# As many failures before anything finished are taken for a fault that all trials share.
-MOST_FAILURES_FROM_THE_START = 5
 
 
 @dataclass
@@ -106,7 +105,7 @@ class Director:
         self._result_of = result_of
         self._tell = tell
         self._running: dict[int, _Running] = {}
-        self._deaths: dict[int, int] = {}
+        self._retries = Retries(prospects.max_failures)
         self._in_vain = 0
         self._used_up = False
         self.why_halted: str | None = None
@@ -198,10 +197,8 @@ class Director:
                 self._fail(failed(record, ending.error, ending.message))
             case "memory":
                 self._retry_smaller(record, running.prospect, ending)
-            case "died":
+            case "died" | "lost" | "busy":
                 self._retry(record, ending)
-            case "lost":
-                self._again(record, f"{ending.message}; it goes on from its checkpoint")
             case "disk":
                 self.disk_full = self.disk_full or ending.message
                 self.halt(ending.message)
@@ -298,9 +295,10 @@ class Director:
         """Close a trial as failed; give up if nothing else ever happens."""
         self._close(record)
         states = [r.state for r in self._records.values()]
-        n_failed = states.count("failed")
-        if n_failed >= MOST_FAILURES_FROM_THE_START and not {"finished", "stopped"} & set(states):
-            self.halt(f"the first {n_failed} trials all failed, the last one by {record.reason}")
+        n_done = states.count("finished") + states.count("stopped")
+        fault = shared_fault(states.count("failed"), n_done, str(record.reason), "trials")
+        if fault is not None:
+            self.halt(fault)
         return record
 
     def _retry_smaller(self, record: TrialRecord, prospect: Prospect, ending: Ending) -> None:
@@ -315,14 +313,12 @@ class Director:
         self._again(record, f"it ran out of memory and is begun again with {changed}")
 
     def _retry(self, record: TrialRecord, ending: Ending) -> None:
-        """Begin a trial again whose process died, unless that happened too often."""
-        deaths = self._deaths[record.number] = self._deaths.get(record.number, 0) + 1
-        most = self._prospects.max_failures
-        if deaths > most:
-            died = f"its process died {deaths} times; {ending.message}"
-            self._fail(failed(record, ending.error, died))
-            return
-        self._again(record, f"its process died ({ending.message}); it goes on from its checkpoint")
+        """Begin a trial again whose process is gone, unless that happened too often."""
+        verdict = self._retries.after(record.number, ending)
+        if verdict.again:
+            self._again(record, verdict.why)
+        else:
+            self._fail(failed(record, ending.error, verdict.why))
 
     def _again(self, record: TrialRecord, why: str) -> None:
         """Queue a trial for another attempt, before anything new."""

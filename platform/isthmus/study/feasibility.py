@@ -59,7 +59,7 @@ def why_not(
     "model.embedding_size must be a multiple of the bottleneck's 48 "
     """
     try:
-        description = _described(config.model, config.fused_modalities, grid)
+        description = described_model(config.model, config.fused_modalities, grid)
         cut = slicing(config.training, workers)
         if n_train is not None:
             steps_per_epoch(n_train, cut.global_batch_size)
@@ -69,10 +69,30 @@ def why_not(
 
 
 @lru_cache(maxsize=1024)
-def _described(
+def described_model(
     model: ModelConfig, modalities: tuple[str, ...], grid: tuple[int, int, int]
 ) -> ModelDescription:
-    """Describe a model once: many points of a space share one and differ in the training."""
+    """Describe a model once: many points of a space share one and differ in the training.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The model's settings.
+    modalities : tuple of str
+        Labels of the inputs.
+    grid : tuple of int
+        (D, H, W) of the images in voxels.
+
+    Returns
+    -------
+    ModelDescription
+        Size and cost.
+
+    Raises
+    ------
+    ConfigError
+        If the settings do not fit the grid.
+    """
     return describe_model(model, modalities, grid)
 
 

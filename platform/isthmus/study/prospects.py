@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from isthmus.config.experiment import ExperimentConfig
-from isthmus.config.load import Experiment, explain
-from isthmus.config.paths import put, settings_paths
+from isthmus.config.laid_over import laid_over
+from isthmus.config.load import Experiment
+from isthmus.config.paths import settings_paths
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError, IsthmusError
@@ -90,36 +89,76 @@ class Prospects:
         ConfigError
             If no such trial can be run, with the reason.
         """
-        config = self._resolve({**self._unasked(point), **point, **changed})
-        try:
-            steps_of_folds(config, self._base.split)
-            require_strata_possible(config, self._base.participants, self._base.split)
-        except IsthmusError as error:
-            raise ConfigError(str(error)) from None
-        reason = self._why_not(config)
-        if reason is not None:
-            raise ConfigError(reason)
-        digest = digest_of({**self._base.identity, "experiment": config.digest})
-        experiment = replace(self._base.experiment, config=config)
-        trial = replace(self._base, experiment=experiment, digest=digest)
-        return Prospect(experiment, digest, trial.directory.name)
+        values = {**unasked(self._space, point), **point, **changed}
+        return prospect_of(self._base, values, self._execution, self._why_not, "this point")
 
-    def _unasked(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the dimensions that were not asked their settings' defaults."""
-        known = settings_paths()
-        return {
-            path: known[path].get_default(call_default_factory=True)
-            for path in self._space.space
-            if path not in point
-        }
 
-    def _resolve(self, values: Mapping[str, Any]) -> ExperimentConfig:
-        """Lay values over the experiment's settings and check them together."""
-        content = self._base.experiment.config.model_dump(mode="json")
-        for path, value in values.items():
-            put(content, path, value)
-        content["execution"] |= self._execution
-        try:
-            return ExperimentConfig.model_validate(content)
-        except ValidationError as error:
-            raise ConfigError(explain(error, "this point")) from None
+def prospect_of(
+    base: PreparedTrial,
+    values: Mapping[str, Any],
+    execution: Mapping[str, Any],
+    why_not: WhyNot,
+    source: str,
+) -> Prospect:
+    """Lay settings over a prepared trial, whose cohort, images and folds stay.
+
+    Parameters
+    ----------
+    base : PreparedTrial
+        The experiment that is varied, with its inputs open.
+    values : Mapping of str to Any
+        Settings by dotted path; none that changes who is studied or the folds.
+    execution : Mapping of str to Any
+        Settings of `execution` that the trial is given.
+    why_not : callable
+        Says of settings why their model cannot be built here, or None.
+    source : str
+        What asks for the settings, for messages.
+
+    Returns
+    -------
+    Prospect
+        With a digest of its own unless it is the same experiment.
+
+    Raises
+    ------
+    ConfigError
+        If no such trial can be run, with the reason.
+    """
+    given = {f"execution.{name}": value for name, value in execution.items()}
+    config = laid_over(base.experiment.config, {**values, **given}, source)
+    try:
+        steps_of_folds(config, base.split)
+        require_strata_possible(config, base.participants, base.split)
+    except IsthmusError as error:
+        raise ConfigError(str(error)) from None
+    reason = why_not(config)
+    if reason is not None:
+        raise ConfigError(reason)
+    digest = digest_of({**base.identity, "experiment": config.digest})
+    experiment = replace(base.experiment, config=config)
+    trial = replace(base, experiment=experiment, digest=digest)
+    return Prospect(experiment, digest, trial.directory.name)
+
+
+def unasked(space: SearchSpace, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the dimensions that were not asked at a point their settings' defaults.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Which settings vary.
+    point : Mapping of str to Any
+        Values of those that were asked, by dotted path.
+
+    Returns
+    -------
+    dict of str to Any
+        By dotted path.
+    """
+    known = settings_paths()
+    return {
+        path: known[path].get_default(call_default_factory=True)
+        for path in space.space
+        if path not in point
+    }

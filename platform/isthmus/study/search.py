@@ -7,8 +7,6 @@ The search's folder lies beside its trials' and holds
     study.json  summary.md  ...                              what came of it
 """
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,14 @@ from isthmus.config.search_space import SearchSpace
 from isthmus.config.strict_yaml import format_yaml
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError
-from isthmus.core.files import write_json, write_text
+from isthmus.core.files import write_text
+from isthmus.study.place import Identity, Kind, find_place
 from isthmus.trial.run import PreparedTrial, prepare_trial
 
 SEARCH_FILE, EXPERIMENT_FILE, SPACE_FILE = "search.json", "experiment.yaml", "space.yaml"
-_MOST_SHOWN = 12
+SEARCH = Kind("search", SEARCH_FILE, "study_id", "space")
 # What a search may cost, and what people call it and say of it, is no part of what it is.
 _NO_IDENTITY = {"name", "description", "budget"}
-
-Identity = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,15 +88,9 @@ def prepare_search(experiment: Experiment, space: SearchSpace, fork: bool) -> Pr
     """
     trial = prepare_trial(experiment)
     identity = identity_of(trial, space)
-    study_id = digest_of(identity)
     name = f"{experiment.config.name}-search-{space.name}"
-    places = [folder for folder in _places(experiment.output, name) if _is_begun(folder)]
-    here = next((f for f in places if _read(f)["study_id"] == study_id), None)
-    if here is None and places and not fork:
-        raise ConfigError(_another(places[-1], _read(places[-1])["identity"], identity))
-    if here is None:
-        free = (f for f in _names(experiment.output, name) if not _is_begun(f))
-        here = next(free)
+    study_id = digest_of(identity)
+    here = find_place(experiment.output, name, SEARCH, study_id, identity, fork)
     prepared = PreparedSearch(trial, space, here, identity)
     _write(prepared)
     return prepared
@@ -150,14 +141,14 @@ def read_search(folder: Path) -> KeptSearch:
     ConfigError
         If the folder is none of a search.
     """
-    if not _is_begun(folder):
+    if not SEARCH.is_begun(folder):
         raise ConfigError(
             f"{folder}: must be the folder of a search, but there is no {SEARCH_FILE} in it. "
             "`isthmus search` names the folder at its end."
         )
     experiment = load_experiment(folder / EXPERIMENT_FILE)
     space = load_space(folder / SPACE_FILE, experiment.config)
-    return KeptSearch(experiment, space, folder, _read(folder)["study_id"])
+    return KeptSearch(experiment, space, folder, SEARCH.read(folder)["study_id"])
 
 
 def storage_of(experiment: Experiment, folder: Path) -> str:
@@ -212,52 +203,6 @@ def _study_name(folder: Path, study_id: str) -> str:
     return f"{folder.name}-{study_id[:12]}"
 
 
-def _another(folder: Path, before: Identity, now: Identity) -> str:
-    """Say how a search differs from the one that is there."""
-    lines = []
-    for path in sorted({*before, *now}):
-        old, new = before.get(path, "not there"), now.get(path, "not there")
-        if old != new:
-            lines.append(f"  {path}: was {json.dumps(old):.80}, is {json.dumps(new):.80}")
-    more = f"\n  and {len(lines) - _MOST_SHOWN} more" if len(lines) > _MOST_SHOWN else ""
-    listed = "\n".join(lines[:_MOST_SHOWN])
-    return (
-        f"{folder}: a search that is continued must be the one that was begun, but it differs:\n"
-        f"{listed}{more}\nTake that back, give the space another name, or begin another search "
-        "beside it with --fork; finished trials that it has in common are not repeated."
-    )
-
-
-def _names(output: Path, name: str) -> Iterator[Path]:
-    """Name the places of a search and of its forks."""
-    yield output / name
-    number = 2
-    while True:
-        yield output / f"{name}-{number}"
-        number += 1
-
-
-def _places(output: Path, name: str) -> list[Path]:
-    """List the places in use, oldest first."""
-    places: list[Path] = []
-    for folder in _names(output, name):
-        if not folder.exists():
-            return places
-        places.append(folder)
-    return places
-
-
-def _is_begun(folder: Path) -> bool:
-    """Tell whether a search is kept in a folder."""
-    return (folder / SEARCH_FILE).exists()
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """Read what is searched in a folder."""
-    content: dict[str, Any] = json.loads((folder / SEARCH_FILE).read_text(encoding="utf-8"))
-    return content
-
-
 def _write(search: PreparedSearch) -> None:
     """Leave in the folder what is needed to go on, and to read it."""
     folder, trial = search.folder, search.trial
@@ -266,5 +211,4 @@ def _write(search: PreparedSearch) -> None:
     located = trial.experiment.located(split_file=folder / "split.json")
     write_text(folder / EXPERIMENT_FILE, dump_experiment(located))
     write_text(folder / SPACE_FILE, format_yaml(search.space.model_dump(mode="json")))
-    content = {"schema_version": 1, "study_id": search.study_id, "identity": dict(search.identity)}
-    write_json(folder / SEARCH_FILE, content)
+    SEARCH.write(folder, search.study_id, search.identity)

@@ -13,6 +13,7 @@ Legend: N subject, M modality, D H W the grid, P voxel of the mask in any modali
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class ControlResults:
         Columns ``control`` (``model`` for the encoder itself, and `CONTROLS`),
         ``participant_id``, ``modality``, ``metric``, ``value``; held-out subjects only. Beside the
         metrics of `evaluate` there is ``delta_mse`` for each control: its MSE less the model's;
-        SSIM is the model's alone.
+        SSIM is the model's alone. Images that there are, and no others, are scored.
     n_pca_components : int
         As many as the embedding has values, but at most training subjects - 1.
     donors : dict of str to str
@@ -109,21 +110,26 @@ def run_controls(
     """
     encoder, random = load_encoder(directory, device), untrained(directory, device)
     rows_NP, mean_MDHW = _training_rows(encoder, store, fold.train, directory)
+    given = partial(encoder.given, store)
     code = fit_linear_code(rows_NP, encoder.model.embedding_size)
     linear = _LinearPredictor(encoder, code, mean_MDHW)
     donors = choose_donors(fold.validation, families, seed)
     embeddings = dict(zip(fold.validation, encoder.embed(store, fold.validation), strict=True))
     predictors: dict[str, Predictor] = {
-        MODEL: lambda _, x_MDHW: encoder.reconstruct_volume(x_MDHW),
+        MODEL: lambda name, x_MDHW: encoder.reconstruct_volume(x_MDHW, given_M=given(name)),
         "mean_image": lambda _, __: mean_MDHW,
         "pca": lambda _, x_MDHW: linear.reconstruct(x_MDHW),
         "embedding_shuffle": lambda name, x_MDHW: (
-            encoder.reconstruct_volume(x_MDHW, z_E=embeddings[donors[name]])
+            encoder.reconstruct_volume(x_MDHW, z_E=embeddings[donors[name]], given_M=given(name))
             if name in donors
             else None
         ),
-        "skip_ablation": lambda _, x_MDHW: encoder.reconstruct_volume(x_MDHW, zero_skips=True),
-        "random_encoder": lambda _, x_MDHW: random.reconstruct_volume(x_MDHW),
+        "skip_ablation": lambda name, x_MDHW: encoder.reconstruct_volume(
+            x_MDHW, zero_skips=True, given_M=given(name)
+        ),
+        "random_encoder": lambda name, x_MDHW: random.reconstruct_volume(
+            x_MDHW, given_M=given(name)
+        ),
     }
     table = score_predictors(
         encoder, store, fold.validation, predictors, tissue, with_ssim=(MODEL,)
@@ -204,15 +210,24 @@ def with_delta(table: pd.DataFrame) -> pd.DataFrame:
 def _training_rows(
     encoder: LoadedEncoder, store: VolumeStore, ids: Sequence[str], folder: Path
 ) -> tuple[FloatArray, FloatArray]:
-    """Lay the training images' in-mask voxels into rows, and average the whole images."""
-    mask_DHW = encoder.normaliser.mask_DHW
-    n_modalities = len(encoder.card.modalities)
-    rows_NP = empty_rows(len(ids), n_modalities * int(mask_DHW.sum()), folder)
-    total_MDHW = np.zeros((n_modalities, *encoder.card.grid))
-    for row_P, (_, x_MDHW) in zip(rows_NP, encoder.volumes(store, ids), strict=True):
+    """Lay the training images' in-mask voxels into rows, and average the whole images.
+
+    What a subject lacks is the mean of those who have it, in its row too.
+    """
+    mask_DHW, modalities = encoder.normaliser.mask_DHW, encoder.card.modalities
+    n_inside = int(mask_DHW.sum())
+    rows_NP = empty_rows(len(ids), len(modalities) * n_inside, folder)
+    total_MDHW = np.zeros((len(modalities), *encoder.card.grid))
+    known_NM = np.array([store.known(name, modalities) for name in ids], dtype=np.bool_)
+    read = encoder.volumes(store, ids)
+    for row_P, known_M, (_, x_MDHW) in zip(rows_NP, known_NM, read, strict=True):
         row_P[:] = x_MDHW[:, mask_DHW].ravel()
-        total_MDHW += x_MDHW
-    return rows_NP, (total_MDHW / max(1, len(ids))).astype(np.float32)
+        total_MDHW[known_M] += x_MDHW[known_M]
+    n_M = np.maximum(1, known_NM.sum(axis=0)).reshape(-1, 1, 1, 1)
+    mean_MDHW = (total_MDHW / n_M).astype(np.float32)
+    for n, m in np.argwhere(~known_NM):
+        rows_NP[n, m * n_inside : (m + 1) * n_inside] = mean_MDHW[m][mask_DHW]
+    return rows_NP, mean_MDHW
 
 
 @dataclass(frozen=True)
@@ -224,7 +239,8 @@ class _LinearPredictor:
     mean_MDHW: FloatArray
 
     def project(self, x_MDHW: FloatArray) -> FloatArray:
-        """Compute a subject's scores."""
+        """Compute a subject's scores; what the subject lacks is the mean image."""
+        x_MDHW = np.where(np.isnan(x_MDHW), self.mean_MDHW, x_MDHW)
         voxels_P = x_MDHW[:, self.encoder.normaliser.mask_DHW].ravel()
         return self.code.project(voxels_P).astype(np.float32)
 

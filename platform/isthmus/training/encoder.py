@@ -1,12 +1,10 @@
-"""A fitted encoder: the record of its training, and the network loaded to embed and reconstruct.
+"""A fitted encoder: the network loaded to embed and reconstruct.
 
 A folder with ``model.safetensors``, ``encoder.json`` and the normaliser is all that is needed.
 
 Legend: N subject, M modality, D H W the grid, E value of the embedding.
 """
 
-import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,74 +16,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from isthmus.core.errors import ConfigError
-from isthmus.core.files import write_json
 from isthmus.model.families import FusionModel
 from isthmus.training.card import (
     ENCODER_FILE,
     NORMALISER_FILE,
     WEIGHTS_FILE,
     EncoderCard,
-    digest_encoder,
     initial_model,
     read_card,
 )
-from isthmus.training.checkpoint import require_same_task
-from isthmus.training.history import EpochRecord, read_history
 from isthmus.training.prefetch import prefetch
 from isthmus.training.ranks import choose_device
 from isthmus.volumes.intensity import Normaliser, load_normaliser
 from isthmus.volumes.store import VolumeStore
 
-FITTED_FILE = "fitted.json"
-_log = logging.getLogger("isthmus.training")
-
 FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class FittedEncoder:
-    """The record of a finished training.
-
-    Attributes
-    ----------
-    encoder_id : str
-        Identifier of the encoder, and so of the space of its embeddings.
-    directory : Path
-        Folder that `load_encoder` reads.
-    task_digest : str
-        What was trained: settings, seed, subjects and images.
-    n_parameters : int
-        Trainable parameters.
-    best_epoch : int
-        Epoch, from 1, whose weights are kept.
-    leaky : bool
-        The normalisation saw the held-out subjects; every number is to be labelled so.
-    digests : dict of str to str
-        SHA-256 of weights, card and normaliser, by name of the file.
-    history : tuple of Mapping of str to float
-        One record an epoch: ``epoch``, ``train_loss``, ``train_loss_<modality>``,
-        ``monitor_loss``, ``monitor_mse``, ``monitor_mse_<modality>`` where there is a monitor
-        part, ``learning_rate`` of its last step, ``seconds``, ``subjects_per_second``.
-    """
-
-    encoder_id: str
-    directory: Path
-    task_digest: str
-    n_parameters: int
-    best_epoch: int
-    leaky: bool
-    digests: dict[str, str]
-    history: tuple[EpochRecord, ...]
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs that were run."""
-        return len(self.history)
-
-    @property
-    def training_seconds(self) -> float:
-        """Time spent in epochs, over all sittings."""
-        return float(sum(record["seconds"] for record in self.history))
+Given = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -122,17 +68,37 @@ class LoadedEncoder:
         Returns
         -------
         ndarray of float32 (M, D, H, W)
-            As the network is given them.
+            As the network is given them; NaN where there is no image.
         """
         return self.normaliser.apply(store.read(participant_id, self.card.modalities))
 
-    def embed_volume(self, x_MDHW: FloatArray) -> FloatArray:
+    def given(self, store: VolumeStore, participant_id: str) -> Given | None:
+        """Tell which images the network is given of a subject: all that there are.
+
+        Parameters
+        ----------
+        store : VolumeStore
+            Holds the subject.
+        participant_id : str
+            The subject.
+
+        Returns
+        -------
+        ndarray of bool (M,) or None
+            None where the subject has them all.
+        """
+        known_M = store.known(participant_id, self.card.modalities)
+        return None if known_M.all() else known_M
+
+    def embed_volume(self, x_MDHW: FloatArray, given_M: Given | None = None) -> FloatArray:
         """Embed one subject.
 
         Parameters
         ----------
         x_MDHW : ndarray (M, D, H, W)
             Normalised images.
+        given_M : ndarray of bool (M,) or None
+            Which of them the network is given; None: all.
 
         Returns
         -------
@@ -140,11 +106,15 @@ class LoadedEncoder:
             The embedding.
         """
         with torch.no_grad():
-            z_BE = self.model.embed(self._batch(x_MDHW))
+            z_BE = self.model.embed(self._batch(x_MDHW), **self._mask(given_M))
         return np.asarray(z_BE[0].float().cpu().numpy(), dtype=np.float32)
 
     def reconstruct_volume(
-        self, x_MDHW: FloatArray, z_E: FloatArray | None = None, zero_skips: bool = False
+        self,
+        x_MDHW: FloatArray,
+        z_E: FloatArray | None = None,
+        zero_skips: bool = False,
+        given_M: Given | None = None,
     ) -> FloatArray:
         """Reconstruct one subject.
 
@@ -156,15 +126,22 @@ class LoadedEncoder:
             An embedding to decode in place of the subject's own.
         zero_skips : bool
             Replace the skip connections by zeros.
+        given_M : ndarray of bool (M,) or None
+            Which images the network is given; None: all.
 
         Returns
         -------
         ndarray of float32 (M, D, H, W)
-            Reconstruction on the normalised scale.
+            Reconstruction on the normalised scale, of every modality, given or not.
         """
         z_BE = None if z_E is None else torch.from_numpy(z_E)[None].to(self.device)
         with torch.no_grad():
-            output = self.model(self._batch(x_MDHW), embedding=z_BE, zero_skips=zero_skips)
+            output = self.model(
+                self._batch(x_MDHW),
+                embedding=z_BE,
+                zero_skips=zero_skips,
+                **self._mask(given_M),
+            )
         return np.asarray(output.y_BMDHW[0].float().cpu().numpy(), dtype=np.float32)
 
     def embed(self, store: VolumeStore, ids: Sequence[str]) -> FloatArray:
@@ -182,7 +159,10 @@ class LoadedEncoder:
         ndarray of float32 (N, E)
             A row for each subject, in order.
         """
-        rows = [self.embed_volume(x_MDHW) for _, x_MDHW in self.volumes(store, ids)]
+        rows = [
+            self.embed_volume(x_MDHW, self.given(store, name))
+            for name, x_MDHW in self.volumes(store, ids)
+        ]
         return np.stack(rows) if rows else np.zeros((0, self.model.embedding_size), np.float32)
 
     def reconstruct(
@@ -200,10 +180,12 @@ class LoadedEncoder:
         Yields
         ------
         tuple of (str, ndarray (M, D, H, W), ndarray (M, D, H, W))
-            Participant, input and reconstruction, both on the normalised scale.
+            Participant, input and reconstruction, both on the normalised scale; the input NaN
+            where there is no image.
         """
-        for participant_id, x_MDHW in self.volumes(store, ids):
-            yield participant_id, x_MDHW, self.reconstruct_volume(x_MDHW)
+        for name, x_MDHW in self.volumes(store, ids):
+            y_MDHW = self.reconstruct_volume(x_MDHW, given_M=self.given(store, name))
+            yield name, x_MDHW, y_MDHW
 
     def volumes(self, store: VolumeStore, ids: Sequence[str]) -> Iterator[tuple[str, FloatArray]]:
         """Read subjects' normalised images, one ahead.
@@ -221,6 +203,12 @@ class LoadedEncoder:
             Participant and images.
         """
         yield from zip(ids, prefetch(lambda name: self.read(store, name), ids), strict=True)
+
+    def _mask(self, given_M: Given | None) -> dict[str, torch.Tensor]:
+        """Make the argument that tells a batch of one what is given, where anything is not."""
+        if given_M is None:
+            return {}
+        return {"given_BM": torch.from_numpy(given_M)[None]}
 
     def _batch(self, x_MDHW: FloatArray) -> torch.Tensor:
         """Make a batch of one."""
@@ -287,60 +275,3 @@ def untrained(directory: Path, device: str = "auto") -> LoadedEncoder:
     model, where = initial_model(card), choose_device(device)
     model.to(where).eval()
     return LoadedEncoder(card, model, load_normaliser(directory / NORMALISER_FILE), where)
-
-
-def write_fitted(fitted: FittedEncoder) -> None:
-    """Mark a training as finished; everything else must have been written.
-
-    Parameters
-    ----------
-    fitted : FittedEncoder
-        The record; its history is in ``history.jsonl`` already.
-    """
-    content = {
-        "encoder_id": fitted.encoder_id,
-        "task_digest": fitted.task_digest,
-        "n_parameters": fitted.n_parameters,
-        "best_epoch": fitted.best_epoch,
-        "leaky": fitted.leaky,
-        "digests": fitted.digests,
-    }
-    write_json(fitted.directory / FITTED_FILE, content)
-
-
-def read_fitted(directory: Path, task: str | None = None) -> FittedEncoder | None:
-    """Read the record of a finished training.
-
-    Parameters
-    ----------
-    directory : Path
-        The task's folder.
-    task : str or None
-        Digest the training must have; None: any.
-
-    Returns
-    -------
-    FittedEncoder or None
-        None where the training is not finished, or what it left is no longer whole.
-
-    Raises
-    ------
-    ConfigError
-        If another task was trained there.
-    """
-    path = directory / FITTED_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        fitted = FittedEncoder(**content, directory=directory, history=read_history(directory))
-        found = digest_encoder(directory)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        _log.warning("%s cannot be read (%s); it is written again.", path, error)
-        return None
-    if task is not None:
-        require_same_task(path, fitted.task_digest, task)
-    if found != fitted.digests:
-        _log.warning("%s: an encoder is damaged; it is written again.", directory)
-        return None
-    return fitted

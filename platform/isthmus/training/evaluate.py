@@ -68,11 +68,14 @@ def evaluate(
     Returns
     -------
     DataFrame
-        Columns ``participant_id``, ``modality``, ``metric``, ``value``: a row for each. An
-        undefined value is NaN or infinite, never left out.
+        Columns ``participant_id``, ``modality``, ``metric``, ``value``: a row for each image that
+        there is. An undefined value is NaN or infinite, never left out: so the contrast of a
+        subject without a T1w.
     """
     predictors: dict[str, Predictor] = {
-        "model": lambda _, x_MDHW: encoder.reconstruct_volume(x_MDHW)
+        "model": lambda name, x_MDHW: encoder.reconstruct_volume(
+            x_MDHW, given_M=encoder.given(store, name)
+        )
     }
     table = score_predictors(encoder, store, ids, predictors, tissue, with_ssim=predictors)
     return table.drop(columns="control")
@@ -116,10 +119,12 @@ def score_predictors(
     for participant_id, original_MDHW in zip(ids, originals, strict=True):
         x_MDHW = normaliser.apply(original_MDHW)
         split = _tissue(store, participant_id, normaliser.mask_DHW) if with_tissue else None
+        known_M = store.known(participant_id, modalities)
         for name, predict in predictors.items():
             y_MDHW = predict(participant_id, x_MDHW)
             back_MDHW = None if y_MDHW is None else normaliser.invert(y_MDHW, original_MDHW)
-            for m, modality in enumerate(modalities):
+            for m in np.flatnonzero(known_M):
+                modality = modalities[m]
                 values = dict.fromkeys(METRICS, math.nan)
                 if y_MDHW is not None and back_MDHW is not None:
                     values |= _errors(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
@@ -200,7 +205,9 @@ def _contrast(x_DHW: FloatArray, y_DHW: FloatArray, split: TissueSplit | None) -
 
 
 def _tissue(store: VolumeStore, participant_id: str, mask_DHW: Mask) -> TissueSplit | None:
-    """Split a subject's T1w; None where it cannot be split."""
+    """Split a subject's T1w; None where it cannot be split, or there is none."""
+    if not store.known(participant_id, (TISSUE_MODALITY,))[0]:
+        return None
     t1w_DHW = store.read(participant_id, (TISSUE_MODALITY,))[0]
     try:
         return split_tissue(t1w_DHW, mask_DHW)

@@ -6,14 +6,15 @@ The folder of a task holds
     model.safetensors  encoder.json  fitted.json             when finished
 
 On the CPU, with the same threads and workers, a run killed at any point and started again ends
-with the same bits as one left alone: the order of subjects, the learning rate and dropout are
-functions of seed, epoch, step and subject, and everything else is in the checkpoint. With three
-or more workers the order in which gradients are added is torch's, and bits may differ.
+with the same bits as one left alone: the order of subjects, the learning rate and what is dropped
+or withheld are functions of seed, epoch, step and subject, and everything else is in the
+checkpoint. With three or more workers the order in which gradients are added is torch's, and bits
+may differ.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,19 +43,20 @@ from isthmus.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
-from isthmus.training.encoder import FITTED_FILE, FittedEncoder, read_fitted, write_fitted
+from isthmus.training.feed import parts_of, reader
+from isthmus.training.fitted import FITTED_FILE, FittedEncoder, read_fitted, write_fitted
 from isthmus.training.history import MONITORED, best_epoch, is_over, write_history
 from isthmus.training.lock import lock_folder
 from isthmus.training.monitor import watch
 from isthmus.training.optimiser import learning_rate
 from isthmus.training.order import Slicing, epoch_batches, slicing, steps_per_epoch
 from isthmus.training.prefetch import prefetch
+from isthmus.training.presence import presence_of
 from isthmus.training.ranks import Ranks, compute_settings, join_ranks
 from isthmus.training.shortage import typed_in_training
 from isthmus.training.step import Learner, StepPlan, make_learner, take_step
 from isthmus.training.task import TrainTask
-from isthmus.volumes.dataset import VolumeDataset
-from isthmus.volumes.intensity import Normaliser, fit_normaliser, load_normaliser
+from isthmus.volumes.intensity import fit_normaliser, load_normaliser
 from isthmus.volumes.store import VolumeStore, open_store
 
 _log = logging.getLogger("isthmus.training")
@@ -158,7 +160,8 @@ def _train(
         batches = epoch_batches(
             task.fold.train, config.global_batch_size, task.seed, training.epoch
         )[training.step :]
-        parts = prefetch(training.read, _parts(batches, training.learner))
+        cut, ranks = training.learner.slicing, training.ranks
+        parts = prefetch(training.read, parts_of(batches, cut, ranks.rank))
         training.learner.model.train()
         for batch in batches:
             done = (training.epoch - 1) * training.n_steps + training.step
@@ -185,13 +188,20 @@ def _end_epoch(training: _Training, started: float) -> None:
     n_subjects = training.n_steps * config.global_batch_size
     watched = watch(training.learner, training.read, sorted(training.task.fold.monitor))
     training.seconds = time.perf_counter() - started
-    means = [total / n_subjects for total in training.loss_sums]
-    names = (f"train_loss_{name}" for name in model.modalities)
+    task = training.task
+    batches = epoch_batches(task.fold.train, config.global_batch_size, task.seed, training.epoch)
+    n_M = training.learner.presence.n_known(batches)
+    # A modality that nobody in these batches has an image of has no loss.
+    means = {
+        f"train_loss_{name}": total / n
+        for name, total, n in zip(model.modalities, training.loss_sums, n_M, strict=True)
+        if n
+    }
     last = training.epoch * training.n_steps - 1
     record: dict[str, float] = {
         "epoch": training.epoch,
-        "train_loss": sum(means),
-        **dict(zip(names, means, strict=True)),
+        "train_loss": sum(means.values()),
+        **means,
         **watched,
         "learning_rate": learning_rate(last, config.epochs * training.n_steps, config),
         "seconds": training.seconds,
@@ -217,10 +227,11 @@ def _prepare(
     normaliser = load_normaliser(task.directory / NORMALISER_FILE)
     card = make_card(task.encoder_id, task.config, store.grid, task.seed)
     mask_DHW = torch.from_numpy(normaliser.mask_DHW)
-    learner = make_learner(
-        initial_model(card), mask_DHW, task.config.training, cut, ranks, task.seed
-    )
-    read = _reader(task, normaliser)
+    settings, ids = task.config.training, (*task.fold.train, *task.fold.monitor)
+    presence = presence_of(store, ids, card.modalities, settings.modality_dropout, task.seed)
+    model = initial_model(card)
+    learner = make_learner(model, mask_DHW, settings, cut, ranks, task.seed, presence)
+    read = reader(task, normaliser)
     training = _Training(task, digest, card, learner, read, n_steps)
     training.loss_sums = [0.0] * len(card.modalities)
     if found is not None:
@@ -319,21 +330,6 @@ def _weights(learner: Learner) -> StateDict:
     return {
         name: value.detach().cpu().clone() for name, value in learner.model.state_dict().items()
     }
-
-
-def _reader(task: TrainTask, normaliser: Normaliser) -> Callable[[Sequence[str]], torch.Tensor]:
-    """Make a function from participants to their normalised images (B, M, D, H, W)."""
-    ids = sorted((*task.fold.train, *task.fold.monitor))
-    dataset = VolumeDataset(task.store_url, ids, normaliser, task.config.fused_modalities)
-    index = {name: i for i, name in enumerate(ids)}
-    return lambda names: torch.stack([dataset[index[name]] for name in names])
-
-
-def _parts(batches: Sequence[tuple[str, ...]], learner: Learner) -> Iterator[tuple[str, ...]]:
-    """List the subjects this worker reads, part by part."""
-    for batch in batches:
-        for positions in learner.slicing.parts(learner.ranks.rank):
-            yield tuple(batch[i] for i in positions)
 
 
 def _event(training: _Training) -> EpochEvent:

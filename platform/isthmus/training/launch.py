@@ -2,8 +2,8 @@
 
 from isthmus.core.errors import ResourceError
 from isthmus.core.ports import EpochListener
-from isthmus.training.encoder import FittedEncoder
 from isthmus.training.fit import fit
+from isthmus.training.fitted import FittedEncoder
 from isthmus.training.task import TrainTask
 
 

@@ -10,6 +10,7 @@ import torch
 
 from isthmus.core.errors import TrainingDiverged
 from isthmus.training.prefetch import prefetch
+from isthmus.training.presence import known_losses
 from isthmus.training.step import Learner, autocast
 
 Read = Callable[[Sequence[str]], torch.Tensor]
@@ -32,9 +33,11 @@ def watch(learner: Learner, read: Read, ids: Sequence[str]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``monitor_loss``, the training's loss (without kernel penalty) averaged over subjects;
+        ``monitor_loss``, the training's loss (without kernel penalty) averaged over the subjects
+        that have an image of the modality, then summed over modalities;
         ``monitor_mse``, mean squared error within the mask on the normalised scale, averaged over
-        modalities; and ``monitor_mse_<modality>``. Empty without subjects.
+        modalities; and ``monitor_mse_<modality>``. Every subject is given all its images. A
+        modality that none of them has is left out. Empty without subjects.
 
     Raises
     ------
@@ -51,16 +54,25 @@ def watch(learner: Learner, read: Read, ids: Sequence[str]) -> dict[str, float]:
         volumes = prefetch(read, [(ids[i],) for i in mine])
         for i, x_BMDHW in zip(mine, volumes, strict=True):
             x_BMDHW = x_BMDHW.to(ranks.device)
+            known_BM = learner.presence.known([ids[i]])
+            masks = {} if known_BM is None else {"given_BM": known_BM}
             with autocast(learner.config, ranks.device):
-                output = model(x_BMDHW)
-            losses_BM = model.loss(output, x_BMDHW, learner.mask, learner.config.loss)
+                output = model(x_BMDHW, **masks)
+            losses_BM = known_losses(
+                model, output, x_BMDHW, known_BM, learner.mask, learner.config.loss
+            )
             values_N2M[i, 0] = losses_BM[0].double().cpu()
             error_MV = (output.y_BMDHW[0].float() - x_BMDHW[0])[:, learner.mask]
-            values_N2M[i, 1] = error_MV.double().square().mean(dim=1).cpu()
+            errors_M = error_MV.double().square().mean(dim=1).cpu()
+            if known_BM is not None:
+                errors_M = torch.where(known_BM[0], errors_M, 0.0)
+            values_N2M[i, 1] = errors_M
     values_N2M = ranks.sum(values_N2M)
     _require_finite(values_N2M, ids)
-    losses_M, errors_M = values_N2M.mean(dim=0)
-    named = zip(model.modalities, errors_M.tolist(), strict=True)
+    n_M = learner.presence.n_known([ids])
+    there = [m for m, n in enumerate(n_M) if n]
+    losses_M, errors_M = values_N2M[..., there].sum(dim=0) / torch.tensor(n_M)[there]
+    named = zip([model.modalities[m] for m in there], errors_M.tolist(), strict=True)
     return {
         "monitor_loss": float(losses_M.sum()),
         "monitor_mse": float(errors_M.mean()),

@@ -19,6 +19,7 @@ from isthmus.model.families import FusionModel
 from isthmus.model.objective import kernel_penalty
 from isthmus.training.optimiser import clip_gradient, make_optimiser, set_learning_rate
 from isthmus.training.order import Slicing
+from isthmus.training.presence import Presence, known_losses
 from isthmus.training.ranks import Ranks
 
 PRECISIONS = {
@@ -52,6 +53,8 @@ class Learner:
         The workers.
     seed : int
         Root of the fold's random streams.
+    presence : Presence
+        Which images there are, and which are withheld.
     """
 
     model: FusionModel
@@ -63,6 +66,7 @@ class Learner:
     slicing: Slicing
     ranks: Ranks
     seed: int
+    presence: Presence
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def make_learner(
     slicing: Slicing,
     ranks: Ranks,
     seed: int,
+    presence: Presence | None = None,
 ) -> Learner:
     """Put a model on its device with its optimiser, and join it to the other workers' copies.
 
@@ -112,6 +117,8 @@ def make_learner(
         The workers.
     seed : int
         Root of the fold's random streams.
+    presence : Presence, optional
+        Which images there are, and which are withheld; none given: all are, and none is.
 
     Returns
     -------
@@ -146,6 +153,7 @@ def make_learner(
         slicing,
         ranks,
         seed,
+        presence or Presence(model.modalities, {}, 0.0, seed),
     )
 
 
@@ -164,7 +172,8 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
     Returns
     -------
     Tensor of float64 (G, M)
-        Reconstruction loss of each subject and modality before the step, the same on all workers.
+        Reconstruction loss of each subject and modality before the step, the same on all workers;
+        0 where there is no image.
 
     Raises
     ------
@@ -174,8 +183,11 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
 
     Notes
     -----
-    Minimised is ``1/G sum_g sum_m l_gm + kernel_l2 * sum of squared kernels``. Each worker's share
-    is multiplied by the number of workers because `DistributedDataParallel` averages gradients.
+    Minimised is ``1/G sum_g sum_m l_gm + kernel_l2 * sum of squared kernels``, m over the images
+    that g has, given to the encoders or withheld. So every image weighs 1/G, whoever's it is: a
+    subject with fewer of them weighs less, and none is counted twice to make up for another. Each
+    worker's share is multiplied by the number of workers because `DistributedDataParallel`
+    averages gradients.
     """
     config, cut, ranks = learner.config, learner.slicing, learner.ranks
     set_learning_rate(learner.optimiser, plan.learning_rate)
@@ -208,9 +220,13 @@ def _losses(
     """Reconstruct one part and return its losses (B, M)."""
     keys = [derive_seed(learner.seed, "dropout", epoch, subject) for subject in subjects]
     set_dropout_keys(learner.model, keys)
-    with autocast(learner.config, learner.ranks.device):
-        output = learner.parallel(x_BMDHW)
-    return learner.model.loss(output, x_BMDHW, learner.mask, learner.config.loss)
+    device, presence = learner.ranks.device, learner.presence
+    given_BM = presence.given(subjects, epoch)
+    masks = {} if given_BM is None else {"given_BM": given_BM}
+    with autocast(learner.config, device):
+        output = learner.parallel(x_BMDHW, **masks)
+    known_BM = presence.known(subjects)
+    return known_losses(learner.model, output, x_BMDHW, known_BM, learner.mask, learner.config.loss)
 
 
 def autocast(

@@ -7,6 +7,7 @@ from isthmus.cohort.splits import Fold
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import CohortError
+from isthmus.training.presence import require_some_image
 from isthmus.volumes.store import VolumeStore
 
 
@@ -89,7 +90,8 @@ class TrainTask:
         Raises
         ------
         CohortError
-            If a subject of the fold, or a modality of the model, is not in the store.
+            If a subject of the fold, or a modality of the model, is not in the store, or a
+            subject has none of the model's modalities.
         """
         fold = self.fold
         known = set(store.participant_ids)
@@ -108,3 +110,5 @@ class TrainTask:
                 f"model.modalities must be in the volume store {self.store_url}, which holds "
                 f"{list(store.modalities)}, but {absent} are not. Ingest the cohort again."
             )
+        ids = [name for part in fold.parts.values() for name in part]
+        require_some_image(store, ids, self.config.fused_modalities)

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
+
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import Split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.model.description import describe_model
+from isthmus.model.notation import fusion_in_words
 from isthmus.trial.preflight import steps_of_folds
 from isthmus.volumes.store import VolumeStore
 
@@ -29,7 +32,8 @@ def model_facts(
     Returns
     -------
     dict
-        Parameters, compression, multiply-accumulates and an estimate of memory.
+        The fusion in words, parameters, compression, multiply-accumulates and an estimate of
+        memory.
 
     Raises
     ------
@@ -39,6 +43,7 @@ def model_facts(
     model = describe_model(config.model, config.fused_modalities, grid, n_mask_voxels)
     facts: Facts = {
         "modalities": " ".join(config.fused_modalities),
+        "fusion": fusion_in_words(config.model.fusion, config.fused_modalities),
         "grid": "x".join(str(edge) for edge in grid),
         "embedding_size": model.embedding_size,
         "n_parameters": model.parameters.total,
@@ -107,8 +112,22 @@ def trial_facts(
     return {
         **model_facts(config, store.grid, n_mask_voxels),
         **_people(participants),
+        **_lacking(config, store, participants),
         "n_folds": len(split.folds),
         "n_steps_per_fold": max(steps_of_folds(config, split)),
+    }
+
+
+def _lacking(config: ExperimentConfig, store: VolumeStore, participants: Participants) -> Facts:
+    """Count who lacks which image, where such subjects are kept."""
+    if config.cohort.missing_modalities == "exclude":
+        return {}
+    names = config.cohort.modalities
+    known_NM = np.array([store.known(name, names) for name in participants.ids])
+    by_modality = zip(names, (~known_NM).sum(axis=0), strict=True)
+    return {
+        "n_incomplete": int((~known_NM.all(axis=1)).sum()),
+        "lacking": ", ".join(f"{name} {n}" for name, n in by_modality),
     }
 
 

@@ -14,14 +14,17 @@ from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.files import write_text
 from isthmus.stratification.embedding_table import EmbeddingTable
 from isthmus.training.controls import MODEL, ControlResults, run_controls
-from isthmus.training.encoder import FittedEncoder, LoadedEncoder, load_encoder
+from isthmus.training.encoder import LoadedEncoder, load_encoder
 from isthmus.training.evaluate import ALL, summarise
+from isthmus.training.fitted import FittedEncoder
 from isthmus.training.ranks import alone, compute_settings
 from isthmus.trial.events import StrataProgress, TrialListener
-from isthmus.trial.panels import Panel, cut_panel, save_panels
+from isthmus.trial.panels import COMPARED, Panel, compared_subject, cut_panel, save_panels
 from isthmus.trial.probe import ProbeScore, probe
 from isthmus.trial.records import FoldResult
 from isthmus.trial.strata import STRATA_FILE, StrataJob
+from isthmus.trial.subset_grid import subset_grid
+from isthmus.trial.subset_records import SubsetGrid
 from isthmus.trial.tables import write_strata_tables
 from isthmus.volumes.store import VolumeStore
 
@@ -135,8 +138,9 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
     metrics |= {
         f"random_encoder_strata_{name}": value for name, value in random_strata.metrics().items()
     }
-    metrics |= probe_metrics(probes)
     metrics["in_mask_voxels_per_embedding_value"] = _compression_in_mask(encoder)
+    grid = _subset_grid(inputs, encoder, embedding, controls)
+    metrics |= probe_metrics(probes) | (grid.metrics() if grid else {})
     return FoldResult(
         number=fold.number,
         encoder_id=fitted.encoder_id,
@@ -153,6 +157,7 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
         probes=probes,
         strata=strata,
         random_strata=random_strata,
+        subset_grid=grid,
     )
 
 
@@ -219,6 +224,18 @@ def _table(inputs: FoldInputs, encoder_id: str, values: npt.NDArray[np.float32])
     return EmbeddingTable(encoder_id, inputs.ids, values.astype(np.float64), inputs.roles)
 
 
+def _subset_grid(
+    inputs: FoldInputs, encoder: LoadedEncoder, embedding: EmbeddingTable, controls: ControlResults
+) -> SubsetGrid | None:
+    """Look at every subset of the modalities, where that is asked for, and write what was found."""
+    if not inputs.config.has_subset_grid:
+        return None
+    table = controls.table
+    results = subset_grid(encoder, inputs.store, inputs.fold, inputs.strata, embedding, table)
+    results.write(inputs.directory, controls.leaky)
+    return results.grid
+
+
 def _probes(
     inputs: FoldInputs, controls: ControlResults, embedding: EmbeddingTable
 ) -> tuple[ProbeScore, ...]:
@@ -248,16 +265,25 @@ def _probes(
 def _panels(
     inputs: FoldInputs, encoder: LoadedEncoder, controls: ControlResults
 ) -> tuple[Panel, ...]:
-    """Cut slices of the held-out subject with the median error and of the one with the largest."""
+    """Cut slices of held-out subjects: median error, largest error, and the same for any model."""
     table = controls.table
     errors = table[(table["control"] == MODEL) & (table["metric"] == "mse")]
     ranked = errors.groupby("participant_id")["value"].mean().sort_values(kind="stable")
-    chosen = {
+    by_error = {
         str(ranked.index[(len(ranked) - 1) // 2]): "median error",
         str(ranked.index[-1]): "largest error",
     }
+    # a panel of its own even if errors chose the same subject: whoever compares looks for the word
+    chosen = [*by_error.items()]
+    chosen.append((compared_subject(inputs.fold.validation, inputs.fold.number), COMPARED))
     mask_DHW = encoder.normaliser.mask_DHW
+    volumes = {
+        name: (x_MDHW, y_MDHW)
+        for name, x_MDHW, y_MDHW in encoder.reconstruct(
+            inputs.store, list(dict.fromkeys(name for name, _ in chosen))
+        )
+    }
     return tuple(
-        cut_panel(name, chosen[name], encoder.card.modalities, x_MDHW, y_MDHW, mask_DHW)
-        for name, x_MDHW, y_MDHW in encoder.reconstruct(inputs.store, list(chosen))
+        cut_panel(name, why, encoder.card.modalities, *volumes[name], mask_DHW)
+        for name, why in chosen
     )

@@ -15,6 +15,8 @@ from isthmus.core.files import write_atomically
 
 FloatArray = npt.NDArray[np.float32]
 PLANES = ("sagittal", "coronal", "axial")
+# Of the held-out subject that every model of the same fold shows.
+COMPARED = "compared"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,33 @@ def cut_panel(
         tuple(planes(volume) for volume in x_MDHW),
         tuple(planes(volume) for volume in y_MDHW),
     )
+
+
+def compared_subject(held_out: Sequence[str], fold: int) -> str:
+    """Choose the held-out subject that is shown for every model of a fold.
+
+    The subjects of median and largest error are other ones for each model; to see two models side
+    by side, both must show the same person, whom no result has chosen.
+
+    Parameters
+    ----------
+    held_out : sequence of str
+        Participants that the fold held out; their order does not matter.
+    fold : int
+        Number of the fold, from 0.
+
+    Returns
+    -------
+    str
+        One of them.
+
+    Examples
+    --------
+    >>> compared_subject(("sub-3", "sub-1", "sub-2"), 1)
+    'sub-2'
+    """
+    ordered = sorted(held_out)
+    return ordered[fold % len(ordered)]
 
 
 def save_panels(panels: Sequence[Panel], path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.participants import load_participants
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError
@@ -66,14 +67,7 @@ def preview(experiment: Experiment) -> Preview:
     config = experiment.config
     participants = load_participants(experiment)
     sources = image_sources(experiment, participants)
-    absent = {name for name, images in sources.items() if not all(map(_is_there, images))}
-    notes = []
-    if absent:
-        notes.append(
-            f"{len(absent)} of {len(participants.ids)} participants lack an image of "
-            f"{', '.join(config.cohort.modalities)} and would be left out: "
-            f"{', '.join(sorted(absent)[:5])}{' ...' if len(absent) > 5 else ''}."
-        )
+    absent, notes = _absent(experiment, sources)
     complete = participants.select([name for name in participants.ids if name not in absent])
     slicing(config.training, config.execution.workers)
     facts: Facts = {"n_listed": len(participants.ids)}
@@ -110,6 +104,32 @@ def _space(experiment: Experiment, sources: Sources) -> tuple[tuple[int, int, in
     images = [image for own in sources.values() for image in own]
     settings, mask_DHW = resolve_settings(experiment, images)
     return settings.grid, None if mask_DHW is None else int(mask_DHW.sum())
+
+
+def _absent(experiment: Experiment, sources: Sources) -> tuple[set[str], list[str]]:
+    """Find who would be left out for want of images, and say who lacks what."""
+    cohort = experiment.config.cohort
+    lacking = {
+        name: [image.modality for image in images if not _is_there(image)]
+        for name, images in sources.items()
+    }
+    incomplete = {name: lacks for name, lacks in lacking.items() if lacks}
+    if not incomplete:
+        return set(), []
+    counted = ", ".join(
+        f"{modality} {sum(modality in lacks for lacks in incomplete.values())}"
+        for modality in cohort.modalities
+    )
+    absent = set(incomplete)
+    if cohort.missing_modalities == "keep":
+        absent = {name for name, lacks in incomplete.items() if len(lacks) == len(sources[name])}
+    n_kept = len(incomplete) - len(absent)
+    kept = f"{n_kept} are kept with what they have" if n_kept else ""
+    out = f"{len(absent)} would be left out: {a_few(sorted(absent))}" if absent else ""
+    return absent, [
+        f"{len(incomplete)} of {len(sources)} participants lack an image ({counted}); "
+        f"{' and '.join(filter(None, (kept, out)))}."
+    ]
 
 
 def _is_there(image: ImageSource) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.record import RobustnessReport
 from isthmus.trial.probe import ProbeScore
+from isthmus.trial.subset_records import SubsetGrid
 
 SCHEMA_VERSION = 2
 
@@ -43,6 +44,8 @@ class FoldResult:
         For each target and representation.
     strata, random_strata : RobustnessReport
         The robustness job on the encoder's embeddings, and on an untrained encoder's.
+    subset_grid : SubsetGrid or None
+        Every subset of the modalities as input; None where it was not asked for.
     """
 
     number: int
@@ -60,6 +63,7 @@ class FoldResult:
     probes: tuple[ProbeScore, ...]
     strata: RobustnessReport
     random_strata: RobustnessReport
+    subset_grid: SubsetGrid | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Turn into JSON-serialisable values.
@@ -73,6 +77,10 @@ class FoldResult:
         content["probes"] = [asdict(score) for score in self.probes]
         content["strata"] = json.loads(self.strata.to_json())
         content["random_strata"] = json.loads(self.random_strata.to_json())
+        # Left out where there is none: such a record is what it was before there were any.
+        del content["subset_grid"]
+        if self.subset_grid is not None:
+            content["subset_grid"] = self.subset_grid.to_json()
         return content
 
     @classmethod
@@ -89,9 +97,11 @@ class FoldResult:
         FoldResult
             The same record.
         """
+        grid = content.get("subset_grid")
         return cls(
             **{
                 **content,
+                "subset_grid": None if grid is None else SubsetGrid.from_json(grid),
                 "probes": tuple(ProbeScore(**score) for score in content["probes"]),
                 "strata": RobustnessReport.from_json(json.dumps(content["strata"])),
                 "random_strata": RobustnessReport.from_json(json.dumps(content["random_strata"])),

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from isthmus.cohort.participants import Participants, load_participants
-from isthmus.cohort.splits import Fold, Split, draw_hold_out, draw_split, load_split, save_split
-from isthmus.config.experiment import ExperimentConfig
+from isthmus.cohort.splits import Fold, Split, save_split
 from isthmus.config.load import Experiment, dump_experiment
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError, TrainingDiverged
@@ -24,8 +23,9 @@ from isthmus.core.seeds import derive_seed
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.runner import InProcessRunner
-from isthmus.training.encoder import FittedEncoder
+from isthmus.training.fitted import FittedEncoder
 from isthmus.training.lock import lock_folder
+from isthmus.training.presence import require_some_image
 from isthmus.training.shortage import typed_failures
 from isthmus.training.task import TrainTask
 from isthmus.trial.events import (
@@ -44,6 +44,7 @@ from isthmus.trial.preflight import require_strata_possible
 from isthmus.trial.probe import is_categorical
 from isthmus.trial.provenance import take_provenance
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
+from isthmus.trial.split import split_of
 from isthmus.trial.strata import ACROSS_FILE, StrataJob, strata_job
 from isthmus.volumes.membership import require_fits
 from isthmus.volumes.store import VolumeStore, open_store
@@ -106,16 +107,18 @@ def prepare_trial(experiment: Experiment) -> PreparedTrial:
     ------
     IsthmusError
         If the store is missing, was made with other settings, or has a lockbox with whose families
-        these participants share one; or the split leaks.
+        these participants share one; or the split leaks; or a subject has no image of a fused
+        modality.
     """
     config = experiment.config
     store = open_store(experiment.store_url)
     listed = load_participants(experiment)
     require_fits(experiment.store_url, experiment, listed)
     participants = listed.select(store.participant_ids)
+    require_some_image(store, participants.ids, config.fused_modalities)
     for target in config.controls.probe_targets:
         is_categorical(participants.column(target))  # refuses labels by the dozen
-    split = _split(experiment, participants)
+    split = split_of(experiment, participants)
     require_strata_possible(config, participants, split)
     identity = {
         "experiment": config.digest,
@@ -161,21 +164,80 @@ def run_trial(
         return _run(trial, launcher, tell, runner or InProcessRunner())
 
 
+def run_fold(
+    experiment: Experiment,
+    number: int,
+    launcher: Launcher,
+    tell: TrialListener,
+    runner: TaskRunner | None = None,
+) -> FoldResult | FoldFailure:
+    """Run one fold of a trial to its end, continuing what its folder already holds.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Resolved settings; the cohort must be ingested.
+    number : int
+        Which fold.
+    launcher : TrainLauncher
+        Where it is trained.
+    tell : callable
+        Hears of the trial's start and of the fold's events.
+    runner : TaskRunner, optional
+        Where the robustness job's pieces are computed; by default in this process.
+
+    Returns
+    -------
+    FoldResult or FoldFailure
+        What `run_trial` takes up for this fold; a failure leaves nothing to be taken up.
+
+    Raises
+    ------
+    IsthmusError
+        As `run_trial`.
+
+    Notes
+    -----
+    Folds of one trial may run at the same time in several processes: each holds its own fold, and
+    all of them share the trial's folder, which `run_trial` wants for itself alone. Once all folds
+    are there `run_trial` compares their encoders and writes the trial's result.
+    """
+    trial = prepare_trial(experiment)
+    folds = {fold.number: fold for fold in trial.split.folds}
+    if number not in folds:
+        raise ConfigError(f"A fold must be one of {sorted(folds)} of its trial, got {number}.")
+    with (
+        typed_failures(trial.directory, experiment.config),
+        lock_folder(trial.directory, shared=True),
+        lock_folder(trial.directory, f".fold-{number}.lock"),
+    ):
+        _begin(trial, tell)
+        strata = _strata(trial, runner or InProcessRunner())
+        return _run_fold(trial, folds[number], launcher, strata, tell)
+
+
+def _begin(trial: PreparedTrial, tell: TrialListener) -> Facts:
+    """Write down what is run, and tell of it."""
+    config = trial.experiment.config
+    facts = trial_facts(config, trial.store, trial.participants, trial.split)
+    _write_inputs(trial, facts)
+    tell(TrialStarted(trial.digest, config, trial.identity, facts, trial.directory))
+    return facts
+
+
+def _strata(trial: PreparedTrial, runner: TaskRunner) -> StrataJob:
+    """Describe the robustness job, which is the same for all folds."""
+    config = trial.experiment.config
+    return strata_job(trial.participants, config.cohort, config.stratification, config.seed, runner)
+
+
 def _run(
     trial: PreparedTrial, launcher: Launcher, tell: TrialListener, runner: TaskRunner
 ) -> TrialResult:
     """Run a trial in a folder that nobody else writes."""
     config, directory = trial.experiment.config, trial.directory
-    facts = trial_facts(config, trial.store, trial.participants, trial.split)
-    _write_inputs(trial, facts)
-    tell(TrialStarted(trial.digest, config, trial.identity, facts, directory))
-    strata = strata_job(
-        trial.participants,
-        config.cohort,
-        config.stratification,
-        config.seed,
-        runner,
-    )
+    facts = _begin(trial, tell)
+    strata = _strata(trial, runner)
     finished: list[FoldResult] = []
     failed: list[FoldFailure] = []
     for fold in trial.split.folds:
@@ -259,29 +321,6 @@ def _run_fold(
     write_json(done, result.to_json())
     tell(FoldFinished(result, directory, reused=False))
     return result
-
-
-def _split(experiment: Experiment, participants: Participants) -> Split:
-    """Read the split that was asked for, or draw one."""
-    config: ExperimentConfig = experiment.config
-    folds = config.cross_validation
-    monitor_share = config.training.early_stopping.monitor_share
-    stratify_by = config.cohort.stratify_by
-    seed = derive_seed(config.seed, "split")
-    if folds.split_file is not None:
-        path = experiment.folder / folds.split_file
-        split = load_split(path, participants)
-        unmonitored = [fold.number for fold in split.folds if not fold.monitor]
-        if monitor_share > 0 and unmonitored:
-            raise ConfigError(
-                f"{path}: each fold must have a monitor part, for training.early_stopping."
-                f"monitor_share is {monitor_share:g}, but folds {unmonitored} have none. Write "
-                '"monitor" into the split file, or set monitor_share to 0.'
-            )
-        return split
-    if folds.method == "hold_out":
-        return draw_hold_out(participants, folds.hold_out_share, monitor_share, stratify_by, seed)
-    return draw_split(participants, folds, monitor_share, stratify_by, seed)
 
 
 def _write_inputs(trial: PreparedTrial, facts: Facts) -> None:

@@ -31,6 +31,8 @@ class Rules:
         Least shares, in [0, 1].
     dtype : {"float32", "float16"}
         How volumes are stored.
+    keep_incomplete : bool
+        Keep subjects without an image of every modality.
     """
 
     space: Space
@@ -39,6 +41,7 @@ class Rules:
     min_finite_share: float
     min_mask_coverage: float
     dtype: Literal["float32", "float16"]
+    keep_incomplete: bool = False
 
 
 def examine_image(
@@ -74,7 +77,8 @@ def examine_image(
         return replace(verdict, verdict="missing", reason=reason), None
     if not is_there(source.path):
         reason = f"modality {source.modality} is missing or not readable: {source.shown}."
-        return replace(verdict, verdict="missing", reason=reason), None
+        what: Literal["missing", "refused"] = "missing" if source.is_missing else "refused"
+        return replace(verdict, verdict=what, reason=reason), None
     try:
         image = read_image(source.path, memory_limit_bytes)
     except NotReadError as error:

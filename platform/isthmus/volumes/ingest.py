@@ -13,7 +13,12 @@ from isthmus.cohort.participants import Participants
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.core.machine import usable_cores
-from isthmus.volumes.ingest_report import IngestReport, refused_subjects, require_good
+from isthmus.volumes.ingest_report import (
+    IngestReport,
+    lacking_images,
+    refused_subjects,
+    require_good,
+)
 from isthmus.volumes.layout import (
     COMPLETE_FILE,
     PARTITIONS,
@@ -95,7 +100,7 @@ def ingest(
     with ingest_lock(location):
         settings = _settings(location, experiment, sources)
         places = assign_places(location, participants, experiment.config)
-        kept, stale, outdated = _kept(location, places, sources)
+        kept, stale, outdated = _kept(location, settings, places, sources)
         todo = {name: items for name, items in sources.items() if name not in kept}
         _require_rows(location, settings, places)
         if stale:
@@ -132,8 +137,10 @@ def ingest(
         n_read=sum(
             verdict.sha256 is not None for name in todo for verdict in outcomes[name].verdicts
         ),
-        n_reused=sum(len(outcome.verdicts) for outcome in kept.values() if outcome.accepted),
+        n_reused=sum(outcome.n_stored for outcome in kept.values()),
         n_withdrawn=sum(participant_id not in sources for participant_id, _ in stale),
+        n_incomplete=sum(bool(outcome.lacking) for outcome in in_order if outcome.accepted),
+        lacking=lacking_images(in_order, experiment.config.cohort.modalities),
         refused=refused,
         verdicts=verdicts,
     )
@@ -164,7 +171,10 @@ def _settings(location: StoreLocation, experiment: Experiment, sources: Sources)
 
 
 def _kept(
-    location: StoreLocation, places: Mapping[str, Place], sources: Sources
+    location: StoreLocation,
+    settings: StoreSettings,
+    places: Mapping[str, Place],
+    sources: Sources,
 ) -> tuple[dict[str, SubjectOutcome], list[tuple[str, Place]], list[Place]]:
     """Tell subjects whose records still hold, volumes that must go, and refusals that must."""
     kept: dict[str, SubjectOutcome] = {}
@@ -178,7 +188,7 @@ def _kept(
             participant_id = holders.get(place, "")
             items = sources.get(participant_id)
             stored = is_accepted(record)
-            lost = stored and items and not has_volumes(location, place, len(items))
+            lost = stored and items and not has_volumes(location, settings, place, record)
             found = items and not lost and recorded_outcome(record, participant_id, items)
             if found:
                 kept[participant_id] = found[0]

@@ -34,6 +34,11 @@ class IngestReport:
         Images read whole this time, and images whose stored volumes were still good.
     n_withdrawn : int
         Subjects whose volumes were removed, being listed no longer.
+    n_incomplete : int
+        Accepted subjects without an image of every modality; none unless
+        ``cohort.missing_modalities`` keeps them.
+    lacking : tuple of (str, int)
+        For each modality how many of these lack it.
     refused : tuple of (str, str)
         participant_id and reasons, in the order of the table.
     verdicts : tuple of ImageVerdict
@@ -51,6 +56,8 @@ class IngestReport:
     n_read: int
     n_reused: int
     n_withdrawn: int
+    n_incomplete: int
+    lacking: tuple[tuple[str, int], ...]
     refused: tuple[tuple[str, str], ...]
     verdicts: tuple[ImageVerdict, ...]
 
@@ -74,6 +81,27 @@ def refused_subjects(outcomes: Iterable[SubjectOutcome]) -> tuple[tuple[str, str
         for outcome in outcomes
         if not outcome.accepted
     )
+
+
+def lacking_images(
+    outcomes: Sequence[SubjectOutcome], modalities: Iterable[str]
+) -> tuple[tuple[str, int], ...]:
+    """Count the accepted subjects that lack an image, by modality.
+
+    Parameters
+    ----------
+    outcomes : sequence of SubjectOutcome
+        One for each participant.
+    modalities : iterable of str
+        In the order wanted.
+
+    Returns
+    -------
+    tuple of (str, int)
+        Each modality, with how many lack it.
+    """
+    accepted = [outcome for outcome in outcomes if outcome.accepted]
+    return tuple((name, sum(name in item.lacking for item in accepted)) for name in modalities)
 
 
 def require_good(

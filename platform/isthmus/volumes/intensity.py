@@ -25,6 +25,7 @@ from isthmus.volumes.store import VolumeStore
 _EPSILON = np.float32(1e-20)
 _Z_BOUND = np.float32(5)
 _PERCENTS = (1.0, 99.0)
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _ARRAYS = ("low_MDHW", "high_MDHW", "mask_DHW")
 
 Volumes = npt.NDArray[np.float32]
@@ -48,7 +49,8 @@ class Normaliser:
     leaky : bool
         Held-out subjects are among the fitted: label every number so made.
     fitted_ids : tuple of str
-        Sorted participant_ids it was fitted on.
+        Sorted participant_ids it was fitted on; one without an image of a modality has no say in
+        that modality.
     low_MDHW, high_MDHW : ndarray, float32, shape (M, D, H, W) or (M, 1, 1, 1)
         What becomes 0 and 1, in image units (in standard deviations for `subject_zscore`).
     mask_DHW : ndarray of bool
@@ -87,12 +89,12 @@ class Normaliser:
         Parameters
         ----------
         x_MDHW : ndarray, float32, shape (M, D, H, W)
-            Image units, in the order of `modalities`.
+            Image units, in the order of `modalities`; NaN throughout where there is no image.
 
         Returns
         -------
         ndarray, float32, shape (M, D, H, W)
-            In [0, 1] where `clip` is set.
+            In [0, 1] where `clip` is set; NaN throughout where there is no image.
 
         Raises
         ------
@@ -111,6 +113,7 @@ class Normaliser:
             y_MDHW = np.where(self.mask_DHW, y_MDHW, np.float32(0))
         if self.clip:
             np.clip(y_MDHW, 0.0, 1.0, out=y_MDHW)
+        y_MDHW[np.isnan(x_MDHW).all(axis=(1, 2, 3))] = np.nan
         return y_MDHW.astype(np.float32, copy=False)
 
     def invert(self, y_MDHW: Volumes, x_MDHW: Volumes) -> Volumes:
@@ -213,7 +216,7 @@ def fit_normaliser(
     ------
     ConfigError
         If `ids` or `modalities` are empty or repeat, or a voxelwise fit has fewer than two
-        subjects.
+        subjects, or any fit none, with an image of some modality.
     ImageError
         If a subject is not in the store, or there is nothing to scale by.
     """
@@ -227,9 +230,12 @@ def fit_normaliser(
         raise ConfigError(f"Modalities must be named, each once, got {list(modalities)}.")
     names, ordered = tuple(modalities), tuple(sorted(ids))
 
+    _require_enough(store, ordered, names, least, config.method)
+
     def passes(wanted: Sequence[str]) -> Iterator[Volumes]:
-        """Read every subject once more."""
-        return (store.read(participant_id, wanted) for participant_id in ordered)
+        """Read every subject once more who has any of these; NaN is what one lacks."""
+        having = (name for name in ordered if store.known(name, wanted).any())
+        return (store.read(participant_id, wanted) for participant_id in having)
 
     mask_DHW = store.mask_DHW
     if mask_DHW is None:
@@ -270,22 +276,29 @@ def load_normaliser(path: Path) -> Normaliser:
         for name in ("modalities", "fitted_ids"):
             header[name] = tuple(header[name])
         return Normaliser(**header, low_MDHW=low_MDHW, high_MDHW=high_MDHW, mask_DHW=mask_DHW)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-    ) as error:
+    except (OSError, ValueError, KeyError, TypeError, *_NO_ARCHIVE) as error:
         raise ConfigError(f"{path}: must be a saved normaliser, got: {error}.") from None
+
+
+def _require_enough(
+    store: VolumeStore, ids: Sequence[str], modalities: Sequence[str], least: int, method: Method
+) -> None:
+    """Refuse a modality that too few of the subjects have an image of."""
+    n_M = np.sum([store.known(name, modalities) for name in ids], axis=0)
+    few = {name: int(n) for name, n in zip(modalities, n_M, strict=True) if n < least}
+    if few:
+        raise ConfigError(
+            f"Normalisation by {method} must be fitted on at least {least} training subjects with "
+            f"an image of each modality, but of {len(ids)} there are {few}. Draw other folds "
+            "(cross_validation), or leave the modality out (model.modalities)."
+        )
 
 
 def _common_mask(volumes: Iterator[Volumes], n_subjects: int) -> Mask:
     """Voxels that are non-zero in at least half of the subjects."""
-    n_nonzero_DHW = sum((x_MDHW != 0).any(axis=0).astype(np.int32) for x_MDHW in volumes)
+    n_nonzero_DHW = sum(
+        (np.nan_to_num(x_MDHW) != 0).any(axis=0).astype(np.int32) for x_MDHW in volumes
+    )
     mask_DHW: Mask = 2 * np.asarray(n_nonzero_DHW) >= n_subjects
     return mask_DHW
 
@@ -323,7 +336,7 @@ def _extremes(volumes: Iterator[Volumes], mask_DHW: Mask | None) -> tuple[Volume
             lowest, highest = x_MDHW.min(axis=1), x_MDHW.max(axis=1)
         else:
             lowest, highest = x_MDHW, x_MDHW
-        low, high = np.minimum(low, lowest), np.maximum(high, highest)
+        low, high = np.fmin(low, lowest), np.fmax(high, highest)  # past what is NaN, not there
     if mask_DHW is None:
         return low, high
     return low.reshape(-1, 1, 1, 1), high.reshape(-1, 1, 1, 1)

@@ -8,7 +8,8 @@ Layout, in a folder or behind an fsspec URL::
     mask/                           the cohort's mask, zarr, where one is declared
     index.json                      the row that each participant has for good, by partition
     lockbox.json                    the seal: who is set aside
-    development/volumes/            zarr v3, NMDHW, chunks (1, 1, D, H, W)
+    development/volumes/            zarr v3, NMDHW, chunks (1, 1, D, H, W); none, so NaN, of what
+                                    a subject that is kept without every modality lacks
     development/records/000042.json written after the chunks of row 42: only then is it done;
                                     of a refused subject it holds why, and there are no chunks
     lockbox/...                     the same
@@ -224,6 +225,8 @@ def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
         float(declared["min_finite_share"]),
         float(declared["min_mask_coverage"]),
         declared["storage_dtype"],
+        # Stores of the time before there was a choice left them out.
+        declared.get("missing_modalities", "exclude") == "keep",
     )
 
 

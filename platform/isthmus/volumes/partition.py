@@ -20,7 +20,7 @@ from isthmus.volumes.layout import (
     require_settings,
 )
 from isthmus.volumes.location import StoreLocation
-from isthmus.volumes.records import is_accepted, read_records, record_name
+from isthmus.volumes.records import is_accepted, read_records, record_name, recorded_modalities
 
 
 class VolumeStore:
@@ -35,9 +35,10 @@ class VolumeStore:
     partition : {"development", "lockbox"}
         Which subjects.
     participant_ids : tuple of str
-        Sorted; those whose images were all accepted.
+        Sorted; those whose images were all accepted, or, where the cohort keeps subjects without
+        every modality, all that there are.
     modalities : tuple of str
-        What each has.
+        What each has; `known` says where subjects may lack some.
     grid : tuple of int
         D, H, W in voxels.
     affine : ndarray, float64, shape (4, 4)
@@ -58,6 +59,10 @@ class VolumeStore:
     ) -> None:
         self.url = location.url
         self.partition = partition
+        self._stored = {
+            str(record["participant_id"]): recorded_modalities(record)
+            for record in records.values()
+        }
         self._rows = {str(records[row]["participant_id"]): row for row in sorted(records)}
         self.participant_ids = tuple(sorted(self._rows))
         self.modalities = settings.modalities
@@ -66,6 +71,31 @@ class VolumeStore:
         self.mask_DHW = mask_DHW
         self.digest = store_digest(settings, partition, records)
         self._array = open_volumes(location, partition) if records else None
+
+    def known(self, participant_id: str, modalities: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Tell which of a subject's volumes there are.
+
+        Parameters
+        ----------
+        participant_id : str
+            One of `participant_ids`.
+        modalities : sequence of str, length M
+            Among `modalities`, in the order wanted.
+
+        Returns
+        -------
+        ndarray of bool, shape (M,)
+            False where the subject has no such image.
+
+        Raises
+        ------
+        ImageError
+            If the store has no such subject or modality.
+        """
+        self._row(participant_id)
+        self._require_modalities(modalities)
+        stored = self._stored[participant_id]
+        return np.array([name in stored for name in modalities], dtype=np.bool_)
 
     def read(self, participant_id: str, modalities: Sequence[str]) -> npt.NDArray[np.float32]:
         """Read a subject's volumes.
@@ -80,34 +110,45 @@ class VolumeStore:
         Returns
         -------
         ndarray, float32, shape (M, D, H, W)
-            Image units, finite.
+            Image units, finite; NaN throughout where `known` is False, so that nothing can take
+            for an image what is none.
 
         Raises
         ------
         ImageError
             If the store has no such subject or modality, or a chunk of it is lost.
         """
-        row = self._rows.get(participant_id)
-        if row is None or self._array is None:
-            raise ImageError(
-                f"{self.url}: the {self.partition} partition has no subject {participant_id!r}; "
-                "it was refused (see verdicts.tsv), is in the other partition, or must be ingested."
-            )
-        unknown = [name for name in modalities if name not in self.modalities]
-        if unknown:
-            raise ImageError(
-                f"{self.url}: modalities must be among {list(self.modalities)}, got {unknown}."
-            )
-        x_MDHW = np.empty((len(modalities), *self.grid), dtype=np.float32)
+        row, known_M = self._row(participant_id), self.known(participant_id, modalities)
+        assert self._array is not None  # there is one where there are rows
+        x_MDHW = np.full((len(modalities), *self.grid), np.nan, dtype=np.float32)
         for position, name in enumerate(modalities):
-            x_MDHW[position] = self._array[row, self.modalities.index(name)]
+            if known_M[position]:
+                x_MDHW[position] = self._array[row, self.modalities.index(name)]
         # Stored volumes are finite and a chunk that is not there reads as NaN.
-        if not np.isfinite(x_MDHW).all():
+        if not np.isfinite(x_MDHW[known_M]).all():
             raise ImageError(
                 f"{self.url}: volumes of {participant_id} are lost or damaged; remove "
                 f"{record_name(self.partition, row)} there and run isthmus ingest again."
             )
         return x_MDHW
+
+    def _row(self, participant_id: str) -> int:
+        """Find a subject's row."""
+        row = self._rows.get(participant_id)
+        if row is None:
+            raise ImageError(
+                f"{self.url}: the {self.partition} partition has no subject {participant_id!r}; "
+                "it was refused (see verdicts.tsv), is in the other partition, or must be ingested."
+            )
+        return row
+
+    def _require_modalities(self, modalities: Sequence[str]) -> None:
+        """Refuse modalities that the store does not have of anybody."""
+        unknown = [name for name in modalities if name not in self.modalities]
+        if unknown:
+            raise ImageError(
+                f"{self.url}: modalities must be among {list(self.modalities)}, got {unknown}."
+            )
 
 
 def open_partition(url: str, partition: Partition) -> VolumeStore:
@@ -147,6 +188,8 @@ def store_digest(
     settings: StoreSettings, partition: Partition, records: Mapping[int, Mapping[str, Any]]
 ) -> str:
     """Digest what a partition holds: whose values, under which settings; the order is no matter.
+
+    Of a subject that is kept without every modality it covers which ones are not there.
 
     Parameters
     ----------

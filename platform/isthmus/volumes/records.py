@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.volumes.layout import Partition, Place, open_volumes
+from isthmus.volumes.layout import Partition, Place, StoreSettings, open_volumes
 from isthmus.volumes.location import StoreLocation
 
 
@@ -76,25 +76,52 @@ def is_accepted(record: Mapping[str, Any]) -> bool:
     return bool(record.get("accepted", True))
 
 
-def has_volumes(location: StoreLocation, place: Place, n_modalities: int) -> bool:
-    """Tell whether every chunk of a row is there, without reading it.
+def recorded_modalities(record: Mapping[str, Any]) -> frozenset[str]:
+    """List the modalities of which a record says that a subject's volume is stored.
+
+    Parameters
+    ----------
+    record : Mapping
+        As `ingest_subject` wrote it.
+
+    Returns
+    -------
+    frozenset of str
+        All of the store's for most subjects, fewer for one that is kept without every modality,
+        and none for one that was refused.
+    """
+    return frozenset(
+        name for name, image in record["images"].items() if image["stored_digest"] is not None
+    )
+
+
+def has_volumes(
+    location: StoreLocation, settings: StoreSettings, place: Place, record: Mapping[str, Any]
+) -> bool:
+    """Tell whether every chunk that a record speaks of is there, without reading it.
 
     Parameters
     ----------
     location : StoreLocation
         The store.
+    settings : StoreSettings
+        The store's, for the order of its modalities.
     place : Place
         Which row of which array.
-    n_modalities : int
-        Chunks that a row is made of.
+    record : Mapping
+        What is recorded of that row.
 
     Returns
     -------
     bool
-        False where one is lost; it would read as NaN.
+        False where one is lost; it would read as NaN. So too for a record that is no record.
     """
     row = f"{place.partition}/volumes/c/{place.row}"
-    return all(location.exists(f"{row}/{number}/0/0/0") for number in range(n_modalities))
+    try:
+        numbers = [settings.modalities.index(name) for name in recorded_modalities(record)]
+    except (KeyError, TypeError, ValueError):  # another version's, or damaged
+        return False
+    return all(location.exists(f"{row}/{number}/0/0/0") for number in numbers)
 
 
 def discard(location: StoreLocation, partition: Partition, row: int) -> None:

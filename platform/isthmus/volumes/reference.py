@@ -18,6 +18,7 @@ from isthmus.volumes.sources import ImageSource, is_there
 from isthmus.volumes.space import Space, derive_space, mismatch, resample, show_grid
 
 Mask = npt.NDArray[np.bool_]
+_KEPT = "missing_modalities"
 
 
 def declared_settings(experiment: Experiment) -> dict[str, Any]:
@@ -40,9 +41,13 @@ def declared_settings(experiment: Experiment) -> dict[str, Any]:
     """
     volumes = experiment.config.volumes.model_dump(mode="json", exclude={"normalisation"})
     mask = _mask_path(experiment)
+    cohort = experiment.config.cohort
+    # Named where it is not the default alone: stores that were made before it stay what they are.
+    kept = {} if cohort.missing_modalities == "exclude" else {_KEPT: cohort.missing_modalities}
     return {
-        "modalities": sorted(experiment.config.cohort.modalities),
+        "modalities": sorted(cohort.modalities),
         "mask": digest_file(mask) if mask else None,
+        **kept,
         **volumes,
     }
 
@@ -123,9 +128,10 @@ def require_same(made: StoreSettings, experiment: Experiment, url: str) -> None:
     """
     asked, differing = declared_settings(experiment), []
     for name in sorted(set(asked) | set(made.declared)):
-        was, now = made.declared.get(name), asked.get(name)
+        default = "exclude" if name == _KEPT else None
+        was, now = made.declared.get(name, default), asked.get(name, default)
         if was != now:
-            group = "cohort" if name in ("modalities", "mask") else "volumes"
+            group = "cohort" if name in ("modalities", "mask", _KEPT) else "volumes"
             shown = "another file" if name == "mask" and was and now else f"{was!r}, is {now!r}"
             differing.append(f"{group}.{name} was {shown}")
     if differing:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.cohort.images import image_paths
+from isthmus.cohort.images import fill_pattern, image_paths
 from isthmus.cohort.participants import Participants
 from isthmus.config.load import Experiment
 from isthmus.core.errors import CohortError
@@ -23,12 +23,33 @@ class ImageSource:
         The file; None when the manifest names none.
     shown : str
         The path as people are told it, from the cohort's folder.
+    promised : bool
+        Something says that there is an image, whether it can be read or not: a manifest names it,
+        or a link stands for it.
     """
 
     participant_id: str
     modality: str
     path: Path | None
     shown: str
+    promised: bool = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no image, as opposed to one that cannot be read.
+
+        An image that was not fetched, lies in a folder that may not be looked into, or is named
+        by a manifest and not there, is none of which anybody can say that it is missing.
+        """
+        if self.path is None:
+            return True
+        try:
+            self.path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return not self.promised
+        except (OSError, ValueError):
+            return False
+        return False
 
 
 Sources = Mapping[str, tuple[ImageSource, ...]]
@@ -54,12 +75,14 @@ def image_sources(experiment: Experiment, participants: Participants) -> Sources
     CohortError
         If not one of the files is there.
     """
-    root = experiment.cohort_root
+    root, cohort = experiment.cohort_root, experiment.config.cohort
     paths = image_paths(experiment, participants)
     sources = {
         participant_id: tuple(
-            _source(root, participant_id, modality, paths[participant_id].get(modality))
-            for modality in experiment.config.cohort.modalities
+            _source(
+                root, cohort.images, participant_id, modality, paths[participant_id].get(modality)
+            )
+            for modality in cohort.modalities
         )
         for participant_id in participants.ids
     }
@@ -89,7 +112,13 @@ def is_there(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def _source(root: Path, participant_id: str, modality: str, path: Path | None) -> ImageSource:
+def _source(
+    root: Path, pattern: str | None, participant_id: str, modality: str, path: Path | None
+) -> ImageSource:
     """One image, with its path as people are told it."""
     shown = "" if path is None else os.path.relpath(path, root)
-    return ImageSource(participant_id, modality, path, shown)
+    # Paths are resolved: a link without a target shows where it stands, not where it leads.
+    promised = path is not None and (
+        pattern is None or (root / fill_pattern(pattern, participant_id, modality)).is_symlink()
+    )
+    return ImageSource(participant_id, modality, path, shown, promised)

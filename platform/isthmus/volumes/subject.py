@@ -6,10 +6,9 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.volumes.examine import Rules, examine_image
 from isthmus.volumes.layout import COMPLETE_FILE, Place, open_volumes, read_rules, read_settings
 from isthmus.volumes.location import StoreLocation
-from isthmus.volumes.records import record_name
+from isthmus.volumes.records import is_accepted, record_name
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.verdict import ImageVerdict
 
@@ -67,19 +66,31 @@ class SubjectOutcome:
         Whose images.
     verdicts : tuple of ImageVerdict
         One for each modality.
+    accepted : bool
+        Whether the subject is in the store: all images were accepted, or, where subjects without
+        every modality are kept, at least one was and none was refused.
     """
 
     participant_id: str
     verdicts: tuple[ImageVerdict, ...]
+    accepted: bool
 
     @property
-    def accepted(self) -> bool:
-        """Whether all images were, so that the subject is in the store."""
-        return all(verdict.verdict == "accepted" for verdict in self.verdicts)
+    def lacking(self) -> tuple[str, ...]:
+        """Modalities of which there is no image."""
+        return tuple(item.modality for item in self.verdicts if item.verdict == "missing")
+
+    @property
+    def n_stored(self) -> int:
+        """Images in the store."""
+        return len(self.verdicts) - len(self.lacking) if self.accepted else 0
 
 
 def ingest_subject(task: SubjectTask) -> SubjectOutcome:
-    """Examine a subject's images and store them if all are accepted.
+    """Examine a subject's images and store them if the subject can be used.
+
+    An image that is there and refused is no missing image: something is wrong with the subject's
+    data, which is for a person to put right, and until then the subject is left out as a whole.
 
     Parameters
     ----------
@@ -111,9 +122,12 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
         stamps.append(stamp)
         verdicts.append(verdict)
         volumes.append(voxels_DHW)
-    outcome = SubjectOutcome(task.participant_id, tuple(verdicts))
-    stored = [voxels_DHW for voxels_DHW in volumes if voxels_DHW is not None]
-    digests = [digest_array(voxels_DHW) for voxels_DHW in stored] if outcome.accepted else []
+    accepted = _is_usable(verdicts, rules.keep_incomplete)
+    outcome = SubjectOutcome(task.participant_id, tuple(verdicts), accepted)
+    digests = [
+        digest_array(voxels_DHW) if accepted and voxels_DHW is not None else None
+        for voxels_DHW in volumes
+    ]
     record = {
         "participant_id": task.participant_id,
         "accepted": outcome.accepted,
@@ -123,7 +137,7 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
                 "stamp": stamp,
                 "stored_digest": digest,
             }
-            for verdict, stamp, digest in zip_longest(verdicts, stamps, digests)
+            for verdict, stamp, digest in zip(verdicts, stamps, digests, strict=True)
         },
     }
     location = StoreLocation(task.store_url)
@@ -131,7 +145,10 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
     try:
         if outcome.accepted:
             location.remove(COMPLETE_FILE)
-            open_volumes(location, place.partition, writable=True)[place.row] = np.stack(stored)
+            nothing_DHW = np.full(rules.space.grid, np.nan, dtype=rules.dtype)
+            open_volumes(location, place.partition, writable=True)[place.row] = np.stack(
+                [nothing_DHW if voxels_DHW is None else voxels_DHW for voxels_DHW in volumes]
+            )
         location.write_json(record_name(place.partition, place.row), record)
     except OSError as error:
         raise ResourceError(
@@ -139,6 +156,14 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
             "that are finished are kept; run isthmus ingest again once it is."
         ) from None
     return outcome
+
+
+def _is_usable(verdicts: Sequence[ImageVerdict], keep_incomplete: bool) -> bool:
+    """Judge a subject by its images."""
+    found = {verdict.verdict for verdict in verdicts}
+    return "accepted" in found and found <= (
+        {"accepted", "missing"} if keep_incomplete else {"accepted"}
+    )
 
 
 def recorded_outcome(
@@ -176,7 +201,7 @@ def recorded_outcome(
     if len(good) < len(found):
         return None
     verdicts = tuple(verdict for verdict, _ in good)
-    return SubjectOutcome(participant_id, verdicts), (
+    return SubjectOutcome(participant_id, verdicts, is_accepted(record)), (
         "hash" if any(hashed for _, hashed in good) else "stamp"
     )
 
@@ -190,7 +215,7 @@ def _recorded_verdict(
     if verdict.verdict != "accepted" and image["verdict"]["path"] != source.shown:
         return None  # the reason names the file
     if verdict.verdict == "missing":
-        return (verdict, False) if now is None and then is None else None
+        return (verdict, False) if source.is_missing and then is None else None
     # Without a digest the bytes were never had: that may have passed.
     if now is None or then is None or verdict.sha256 is None or now["size"] != then["size"]:
         return None

@@ -78,7 +78,7 @@ def test_incomplete_participants_and_strangers_are_listed(tmp_path):
     found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", subjects=SUBJECTS[:3]))
     assert (found.n_complete, found.n_participants) == (3, 4)
     text = "\n".join(found.warnings)
-    assert "1 of 4 participants lack an image and will be left out: sub-04" in text
+    assert "1 of 4 participants lack an image (T1w 1, FA 1) and will be left out: sub-04" in text
     assert "2 images belong to nobody in participants.tsv: sub-99/" in text
     assert "do not fit the pattern" in text
     assert "sub-02/dwi/sub-02_MD.nii.gz" in text

@@ -106,7 +106,9 @@ def test_a_misspelt_path_is_met_with_the_right_one(tmp_path):
 
 def test_a_group_is_no_setting(tmp_path):
     assert refused(tmp_path, one("model.fusion", SKIPS)) == (
-        "space.model.fusion: a group of settings; name one of ['model.fusion.operation']."
+        "space.model.fusion: a group of settings; name one of ['model.fusion.operation', "
+        "'model.fusion.positions', 'model.fusion.timing', 'model.fusion.rank', "
+        "'model.fusion.heads']."
     )
 
 

@@ -7,12 +7,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from isthmus.config.architecture import ModelConfig
+from isthmus.config.architecture import MASKED_OPERATIONS, ModelConfig
 from isthmus.config.training import LossConfig
 from isthmus.core.errors import ConfigError
 from isthmus.model.dropout import set_dropout_keys
 from isthmus.model.families import FAMILIES, FusionModel, build_model
 
+OPERATIONS = ("concat", *MASKED_OPERATIONS)
 Build = Callable[..., FusionModel]
 Images = Callable[..., torch.Tensor]
 
@@ -37,7 +38,6 @@ def models(draw: st.DrawFn) -> tuple[ModelConfig, tuple[str, ...], tuple[int, in
         "activation": draw(st.sampled_from(["elu", "relu", "leaky_relu", "gelu", "silu"])),
         "dropout": draw(st.sampled_from([0.0, 0.2])),
         "skips": draw(st.sampled_from(["all", "deep", "none"])),
-        "fusion": {"operation": draw(st.sampled_from(["concat", "sum", "mean"]))},
     }
     if values["convolution"] == "separable":
         where = draw(st.sampled_from(["mid", "all"]))
@@ -49,6 +49,13 @@ def models(draw: st.DrawFn) -> tuple[ModelConfig, tuple[str, ...], tuple[int, in
         }
     assume(positions > 1 or values["norm"] == "batch")
     modalities = ("T1w", "FA", "NDI")[: draw(st.integers(1, 3))]
+    levels = draw(st.sets(st.integers(1, depth - 1))) if depth > 1 else set()
+    values["fusion"] = {
+        "operation": draw(st.sampled_from(OPERATIONS)),
+        "positions": [*levels, "bottleneck"],
+    }
+    if len(modalities) == 3 and positions > 1:
+        values["fusion"]["timing"] = draw(st.sampled_from(["sudden", "gradual"]))
     return ModelConfig(**values), modalities, grid
 
 
@@ -213,7 +220,7 @@ def test_fusion_of_equal_maps(operation: str, build: Build, images: Images) -> N
     joined = maps[0] + maps[1]
     if operation == "mean":
         joined = joined / 2
-    torch.testing.assert_close(model.fusion(maps), model.fusion.unit(joined))
+    torch.testing.assert_close(model.fusion([[x] for x in maps]), model.fusion.unit(joined))
 
 
 def test_autocast_keeps_outputs_in_float32(build: Build, images: Images) -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from isthmus.core.errors import ConfigError
-from isthmus.training.encoder import load_encoder, read_fitted, untrained
+from isthmus.training.encoder import load_encoder, untrained
 from isthmus.training.fit import fit
+from isthmus.training.fitted import read_fitted
 from isthmus.training.prefetch import prefetch
 from isthmus.training.task import TrainTask
 from isthmus.volumes.store import VolumeStore, open_store

@@ -14,8 +14,9 @@ import torch
 from isthmus.core.errors import CohortError, ConfigError, ResourceError, TrainingDiverged
 from isthmus.core.ports import EpochEvent
 from isthmus.training import fit as fit_module
-from isthmus.training.encoder import load_encoder, read_fitted
+from isthmus.training.encoder import load_encoder
 from isthmus.training.fit import fit
+from isthmus.training.fitted import read_fitted
 from isthmus.training.launch import InProcessLauncher
 from isthmus.training.order import epoch_batches
 from isthmus.training.task import TrainTask

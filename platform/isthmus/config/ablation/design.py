@@ -3,14 +3,16 @@
 An ablation speaks of an experiment's settings by their dotted paths and knows no cohort.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from isthmus.config.settings import Settings
 
 Design = Literal["modality_subsets", "one_factor_out", "one_factor_in", "factorial"]
 ModalitySet = Annotated[tuple[str, ...], Field(min_length=1)]
+_FOLDER_NAME = re.compile(r"[\w-][\w .-]*")
 
 
 class MatchConfig(Settings):
@@ -21,7 +23,8 @@ class MatchConfig(Settings):
         description="Trainable parameters, or multiplications of one subject's forward pass."
     )
     vary: str = Field(
-        "model.base_channels", description="Setting, a whole number, that is varied to meet it."
+        "model.base_channels",
+        description="Setting of the model, a whole number, that is varied to meet it.",
     )
 
 
@@ -52,9 +55,41 @@ class FactorConfig(Settings):
     )
     reference: str | None = Field(
         None,
-        description="Level of the baseline; none given: the first, and the last of "
-        "`one_factor_in`.",
+        description="Level of the baseline, by its name: a value as it is written, `x0.5` of a "
+        "scale; none given: the first, and the last of `one_factor_in`.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Let a value be true or false: whether its setting takes that is checked at load."""
+        if info.field_name == "values":
+            return value
+        return super()._no_truth_for_numbers(value, info)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FactorConfig":
+        """Need exactly one way to say the levels, and more than one level."""
+        ways = {
+            name: getattr(self, name)
+            for name in ("values", "scales", "levels")
+            if getattr(self, name) is not None
+        }
+        if len(ways) != 1:
+            given = " and ".join(ways) or "none of them"
+            raise ValueError(f"must have exactly one of values, scales and levels, got {given}")
+        (name, levels), *_ = ways.items()
+        if len(levels) < 2:
+            raise ValueError(
+                f"{name} must be at least 2, for a factor of one level varies nothing, got "
+                f"{len(levels)}"
+            )
+        if self.scales is not None:
+            if any(scale <= 0 for scale in self.scales):
+                raise ValueError(f"scales must be above 0, got {list(self.scales)}")
+            if len(set(self.scales)) < len(self.scales):
+                raise ValueError(f"scales must be there once each, got {list(self.scales)}")
+        return self
 
 
 class SubsetsConfig(Settings):
@@ -66,6 +101,27 @@ class SubsetsConfig(Settings):
     listed: tuple[ModalitySet, ...] | None = Field(
         None, description="The sets themselves; the set of all is always there."
     )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "SubsetsConfig":
+        """Refuse two ways to say the sets, and what is there twice."""
+        if self.sizes is not None and self.listed is not None:
+            raise ValueError("must be by sizes or listed, got both; leave one of them out")
+        sizes = self.sizes or ()
+        if self.sizes is not None and (not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes)):
+            raise ValueError(f"sizes must be above 0 and there once each, got {list(sizes)}")
+        if self.listed is not None and not self.listed:
+            raise ValueError("listed must name at least one set, got none")
+        for modalities in self.listed or ():
+            if len(set(modalities)) < len(modalities):
+                raise ValueError(f"a set has each modality once, got {list(modalities)}")
+        sets = [frozenset(modalities) for modalities in self.listed or ()]
+        again = [
+            one for one, its in zip(self.listed or (), sets, strict=True) if sets.count(its) > 1
+        ]
+        if again:
+            raise ValueError(f"each set must be listed once, got {list(again[-1])} again")
+        return self
 
 
 class BaselineConfig(Settings):
@@ -84,6 +140,15 @@ class BaselineConfig(Settings):
         description="Of a search: the best trial, the smallest one within its standard error, or "
         "a trial's number.",
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "BaselineConfig":
+        """Refuse two sources, and a trial of no search."""
+        if self.file is not None and self.search is not None:
+            raise ValueError("must be a file or a search, got both; leave one of them out")
+        if self.search is None and self.trial != type(self).model_fields["trial"].default:
+            raise ValueError(f"trial is of a search, got {self.trial!r} without one; set search")
+        return self
 
 
 class ContrastConfig(Settings):
@@ -105,6 +170,13 @@ class ContrastConfig(Settings):
         None, gt=0.0, description="The same as a share of the reference's mean; give one of both."
     )
 
+    @model_validator(mode="after")
+    def _one_margin(self) -> "ContrastConfig":
+        """Refuse two regions of practical equivalence."""
+        if self.margin is not None and self.relative_margin is not None:
+            raise ValueError("must have margin or relative_margin, got both; leave one of them out")
+        return self
+
 
 class InferenceConfig(Settings):
     """How differences are tested."""
@@ -122,7 +194,11 @@ class AblationConfig(Settings):
     """One question."""
 
     schema_version: Literal[1] = Field(1, description="Version of this language.")
-    name: str = Field(description="What people call it; none given: the file's name.")
+    name: str = Field(
+        min_length=1,
+        max_length=80,
+        description="What people call it; none given: the file's name. Its folder ends with it.",
+    )
     question: str = Field(min_length=1, description="What is asked, in a sentence.")
     design: Design = Field(description="How arms are made of factors.")
     baseline: BaselineConfig = Field(BaselineConfig(), description="What arms start from.")
@@ -152,7 +228,43 @@ class AblationConfig(Settings):
     )
     inference: InferenceConfig = Field(InferenceConfig(), description="How it is tested.")
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        """Refuse what would make another folder."""
+        if value and not _FOLDER_NAME.fullmatch(value):
+            raise ValueError(
+                "must be of letters, digits, spaces and '._-' and begin with no dot or space, for "
+                f"it names a folder; got {value!r}"
+            )
+        return value
+
     @model_validator(mode="after")
-    def _placeholder(self) -> "AblationConfig":
-        """Refuse parts that the design would ignore."""
+    def _used(self) -> "AblationConfig":
+        """Refuse parts that the design would ignore, and need those that it is made of."""
+        of_subsets = self.design == "modality_subsets"
+        if of_subsets and self.factors:
+            raise ValueError(
+                f"factors are not for modality_subsets, which varies the modalities alone, got "
+                f"{list(self.factors)}; leave them out or use another design"
+            )
+        if of_subsets and not self.hypothesis:
+            raise ValueError(
+                "modality_subsets needs a hypothesis, got none; write what is expected"
+            )
+        if not of_subsets and not self.factors:
+            raise ValueError(f"{self.design} needs factors, got none")
+        if not of_subsets and self.hypothesis is not None:
+            raise ValueError(
+                f"hypothesis is for modality_subsets and {self.design} would ignore it; each "
+                "factor has its own"
+            )
+        if not of_subsets and self.subsets != SubsetsConfig():
+            raise ValueError(
+                f"subsets is for modality_subsets and {self.design} would ignore it; leave it out"
+            )
+        if self.design != "factorial" and self.fraction:
+            raise ValueError(
+                f"fraction is for factorial and {self.design} would ignore it; leave it out"
+            )
         return self

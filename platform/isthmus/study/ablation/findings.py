@@ -88,6 +88,8 @@ class AblationContrast:
         Two-sided; and corrected over the family of contrasts that `family` names.
     equivalence_p_value : float or None
         Of the two one-sided tests; None without a margin.
+    equivalence_p_value_adjusted : float or None
+        Corrected over the same family; ``equivalent`` rests on it.
     margin : float or None
         Half-width of the region of practical equivalence, in the metric's units.
     smallest_resolvable : float or None
@@ -97,6 +99,9 @@ class AblationContrast:
     modalities : tuple of str
         Of a metric that is a mean over modalities: those that both sides have, which were
         averaged; empty for other metrics, and where pairs differ in it.
+    notes : tuple of str
+        What to know of the verdict, in sentences: that an arm is leaky, that seeds share a split,
+        that all differences are 0.
     """
 
     comparison: Comparison
@@ -112,10 +117,12 @@ class AblationContrast:
     p_value: float | None = None
     p_value_adjusted: float | None = None
     equivalence_p_value: float | None = None
+    equivalence_p_value_adjusted: float | None = None
     margin: float | None = None
     smallest_resolvable: float | None = None
     family: str = ""
     modalities: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,9 @@ class MetricFindings:
     Attributes
     ----------
     metric : str
-        A trial's metric, or ``strata_agreement``: adjusted Rand index of an arm's partition with
-        the baseline's, fold by fold, beside what retraining the baseline alone changes.
+        A trial's metric, or ``strata_agreement``: mean adjusted Rand index of an arm's partition
+        in a block with the baseline's of all other blocks, beside the same of the baseline's own
+        partition, which is what retraining alone leaves.
     direction : {"minimize", "maximize", "either"}
         Which way is better; ``either``: neither is.
     is_primary : bool
@@ -167,7 +175,8 @@ class MetricFindings:
     arms : tuple of ArmEstimate
         Every feasible arm, in the plan's order.
     contrasts : tuple of AblationContrast
-        One for each of the plan's comparisons.
+        One for each of the plan's comparisons; of ``strata_agreement``, for those with the
+        baseline alone.
     ranking : Ranking or None
         None where arms cannot be ranked on it.
     why_not_ranked : str

@@ -260,7 +260,10 @@ class Progress:
         Each fold of each run.
     gathered : tuple of int
         Numbers of the runs whose trial is whole: all folds, and their encoders compared.
+    ungathered : Mapping of int to str
+        Of runs with all folds, whose encoders could not be compared: why.
     """
 
     folds: tuple[FoldRun, ...]
     gathered: tuple[int, ...] = field(default=())
+    ungathered: Mapping[int, str] = field(default_factory=dict)

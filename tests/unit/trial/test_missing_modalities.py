@@ -1,0 +1,249 @@
+"""A cohort whose subjects lack images, studied end to end, and every subset of its modalities."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from phantom_experiment import SETTINGS
+
+from isthmus.cohort.participants import load_participants
+from isthmus.cohort.phantom import PhantomConfig, make_phantom
+from isthmus.config.load import load_experiment
+from isthmus.config.paths import put
+from isthmus.config.search_metrics import OF_SUBSETS, SYNTHESIS, why_not_sought
+from isthmus.core.errors import CohortError
+from isthmus.report.fold_files import SUBSETS, draw_fold
+from isthmus.report.run_naming import legal_names
+from isthmus.report.subset_views import subset_tables
+from isthmus.report.summary import summary_tables
+from isthmus.stratification.partition import Partition
+from isthmus.training.encoder import load_encoder
+from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.panels import load_panels
+from isthmus.trial.preview import preview
+from isthmus.trial.records import FoldResult
+from isthmus.trial.run import prepare_trial, run_trial
+from isthmus.trial.subset_grid import AGREEMENT_TABLE, GRID_TABLE, SYNTHESIS_PANELS
+from isthmus.trial.subset_records import SubsetAgreement, SubsetGrid, SubsetScore
+from isthmus.volumes.ingest import ingest
+from isthmus.volumes.store import open_store
+
+MODALITIES = ("T1w", "FA", "NDI")
+CHANGED = {
+    "name": "incomplete",
+    "cohort.modalities": list(MODALITIES),
+    "cohort.missing_modalities": "keep",
+    "model.fusion": {"operation": "mean"},
+    "model.norm": "group",
+    "training.modality_dropout": 0.4,
+    "stratification.specifications.clusterers": ["affinity_propagation"],
+}
+
+
+@pytest.fixture(scope="module")
+def incomplete(tmp_path_factory):
+    """An experiment file on a phantom a quarter of whose subjects lack an image; ingested."""
+    folder = tmp_path_factory.mktemp("incomplete")
+    phantom = PhantomConfig(26, (16, 16, 16), modalities=MODALITIES, missing_share=0.25)
+    make_phantom(folder / "cohort", phantom)
+    content = json.loads(json.dumps(SETTINGS))
+    for path, value in CHANGED.items():
+        put(content, path, value)
+    file = folder / "experiment.yaml"
+    file.write_text(yaml.safe_dump(content))
+    experiment = load_experiment(file)
+    report = ingest(experiment, load_participants(experiment))
+    assert (report.n_accepted, report.n_incomplete) == (26, 6)
+    return file
+
+
+@pytest.fixture(scope="module")
+def studied(incomplete):
+    """The trial, run to its end, and where."""
+    events = []
+    result = run_trial(load_experiment(incomplete), InProcessLauncher(), events.append)
+    return result, events[-1].directory
+
+
+def test_everybody_is_embedded_and_stratified(studied):
+    result, directory = studied
+    assert result.succeeded
+    lacking = result.facts["lacking"]
+    assert [part.split(" ")[0] for part in lacking.split(", ")] == list(MODALITIES)
+    counts = [int(part.split(" ")[1]) for part in lacking.split(", ")]
+    assert sum(counts) == result.facts["n_incomplete"] > 0
+    for fold in result.folds:
+        ids = pd.read_parquet(directory / f"fold-{fold.number}/embeddings.parquet")
+        assert len(ids) == result.facts["n_subjects"]
+        assert fold.strata.strata.participant_ids
+        assert {f"validation_mse/{name}" for name in MODALITIES} <= set(fold.metrics)
+
+
+def test_a_grid_has_every_subset_and_modality(studied):
+    result, directory = studied
+    fold = result.folds[0]
+    grid = fold.subset_grid
+    assert len(grid.agreements) == 7
+    assert len(grid.scores) == 21
+    assert [item.synthesised for item in grid.scores[:3]] == [False, True, True]
+    assert grid.agreements[-1].given == MODALITIES
+    table = pd.read_csv(directory / "fold-0" / GRID_TABLE, sep="\t")
+    assert len(table) == 21 * grid.n_held_out
+    cell = table[(table.given == "T1w+NDI") & (table.modality == "FA")]
+    assert cell.synthesised.all()
+    (score,) = (s for s in grid.scores if s.given == ("T1w", "NDI") and s.modality == "FA")
+    assert score.mse == pytest.approx(cell.mse.mean())
+    # the full set's errors are the model's own, on those who have all
+    fidelity = pd.read_csv(directory / "fold-0/fidelity.tsv", sep="\t")
+    own = fidelity[(fidelity.control == "model") & (fidelity.metric == "mse")]
+    own = own.set_index(["participant_id", "modality"])["value"]
+    full = table[table.given == "T1w+FA+NDI"].set_index(["participant_id", "modality"])
+    pd.testing.assert_series_equal(full.mse, own.loc[full.index], check_names=False, rtol=1e-5)
+    agreements = pd.read_csv(directory / "fold-0" / AGREEMENT_TABLE, sep="\t")
+    assert list(agreements.given)[-1] == "T1w+FA+NDI"
+
+
+def test_a_synthesis_does_not_see_what_it_makes(studied, incomplete):
+    _, directory = studied
+    encoder = load_encoder(directory / "fold-0", "cpu")
+    store = open_store(load_experiment(incomplete).store_url)
+    table = pd.read_csv(directory / "fold-0" / GRID_TABLE, sep="\t")
+    name = table.participant_id.iloc[0]
+    x_MDHW = encoder.read(store, name)
+    x_MDHW[1] = np.nan
+    y_MDHW = encoder.reconstruct_volume(x_MDHW, given_M=np.array([True, False, True]))
+    truth = encoder.read(store, name)[1]
+    mask_DHW = encoder.normaliser.mask_DHW
+    expected = np.mean((y_MDHW[1] - truth)[mask_DHW].astype(float) ** 2)
+    cell = table[(table.given == "T1w+NDI") & (table.modality == "FA")]
+    assert cell.set_index("participant_id").mse[name] == pytest.approx(expected, rel=1e-4)
+
+
+def test_metrics_of_the_grid_can_be_sought(studied, incomplete):
+    result, _ = studied
+    config = load_experiment(incomplete).config
+    for fold in result.folds:
+        wanted = {*SYNTHESIS, *(f"{name}/{m}" for name in SYNTHESIS for m in MODALITIES)}
+        assert wanted <= set(fold.metrics)
+        assert legal_names(fold.metrics) == fold.metrics
+        assert all(math.isfinite(value) for value in fold.metrics.values())
+        assert {why_not_sought(name, config) for name in (*wanted, *OF_SUBSETS)} == {None}
+    plain = config.model_copy(
+        update={"training": config.training.model_copy(update={"modality_dropout": 0.0})}
+    )
+    assert "needs controls.subset_grid" in why_not_sought("synthesis_mse", plain)
+
+
+def test_the_full_set_is_clustered_as_the_strata_are(ran):
+    """In a cohort without gaps the grid's reference is the strata job's own partition."""
+    from isthmus.stratification.embedding_table import load_parquet
+    from isthmus.trial.strata import strata_job
+    from isthmus.trial.subset_grid import _cluster
+
+    trial = prepare_trial(ran.experiment)
+    config = ran.experiment.config
+    job = strata_job(trial.participants, config.cohort, config.stratification, config.seed, None)
+    for fold in ran.result.folds:
+        table = load_parquet(ran.directory / f"fold-{fold.number}/embeddings.parquet")
+        assert _cluster(job, table) == fold.strata.strata
+
+
+def test_a_finished_fold_is_read_back_with_its_grid(studied, ran):
+    result, directory = studied
+    content = json.loads((directory / "fold-0/fold.json").read_text())
+    assert FoldResult.from_json(content) == result.folds[0]
+    # records of the time before there were grids, and of trials without one
+    old = json.loads((ran.directory / "fold-0/fold.json").read_text())
+    assert "subset_grid" not in old
+    assert FoldResult.from_json(old).subset_grid is None
+
+
+def test_the_summary_and_the_pictures_show_what_is_synthesised(studied):
+    result, directory = studied
+    titles = [table.title for table in summary_tables(result)]
+    assert "Fewer modalities given" in titles
+    grid, synthesis = subset_tables(result)
+    assert grid.rows[0][0] == "T1w"
+    assert not grid.rows[0][1].endswith("*")
+    assert grid.rows[0][2].endswith(" *")
+    assert [row[0] for row in synthesis.rows] == list(MODALITIES)
+    worse = [m for m in MODALITIES if result.summary[f"synthesis_delta_mse/{m}"].mean <= 0]
+    assert ("does NOT beat" in synthesis.note) == bool(worse)
+    (panel,) = load_panels(directory / "fold-0" / SYNTHESIS_PANELS)
+    assert panel.modalities == MODALITIES
+    drawn = draw_fold(result.folds[0], directory / "fold-0")[SUBSETS]
+    assert [path.name for path in drawn] == [
+        "subset_grid.png",
+        f"synthesis_{panel.participant_id}.png",
+    ]
+    assert all(path.stat().st_size > 5000 for path in drawn)
+
+
+def test_subjects_without_a_fused_image_stop_the_trial_before_it_starts(incomplete):
+    store = open_store(load_experiment(incomplete).store_url)
+    without = {
+        modality: [name for name in store.participant_ids if not store.known(name, [modality])[0]]
+        for modality in MODALITIES
+    }
+    modality = max(without, key=lambda name: len(without[name]))
+    with pytest.raises(CohortError) as refused:
+        prepare_trial(load_experiment(incomplete, [f"model.modalities=[{modality}]"]))
+    message = str(refused.value)
+    assert f"an image of a fused modality ({modality})" in message
+    assert ", ".join(without[modality]) in message
+
+
+def test_a_check_says_who_lacks_what(incomplete):
+    found = preview(load_experiment(incomplete))
+    assert found.facts["n_incomplete"] > 0
+    (note,) = found.notes
+    assert "6 of 26 participants lack an image (T1w " in note
+    assert note.endswith("; 6 are kept with what they have.")
+    out = preview(
+        load_experiment(
+            incomplete, ["cohort.missing_modalities=exclude", "execution.store=not-there"]
+        )
+    )
+    assert "6 would be left out: " in out.notes[0]
+
+
+def test_a_failed_clustering_is_an_outcome_and_agrees_with_nothing():
+    def agreement(given, ari, outcome="partition"):
+        return SubsetAgreement(given, 20, outcome, 2, ari, ari, None)
+
+    both = ("T1w", "FA")
+    grid = SubsetGrid(
+        both,
+        3,
+        (
+            SubsetScore(("T1w",), "FA", True, 0.04, 0.2, 0.05),
+            SubsetScore(("T1w",), "T1w", False, 0.01, 0.1, 0.03),
+            SubsetScore(("FA",), "T1w", True, 0.05, 0.2, 0.03),
+        ),
+        (
+            agreement(("T1w",), 0.5),
+            agreement(("FA",), None, "non_convergence"),
+            agreement(both, 1.0),
+        ),
+    )
+    metrics = grid.metrics()
+    assert metrics["subset_ari"] == 0.5
+    assert metrics["synthesis_delta_mse/FA"] == pytest.approx(0.01)
+    assert metrics["synthesis_delta_mse/T1w"] == pytest.approx(-0.02)
+    assert metrics["synthesis_delta_mse"] == pytest.approx(-0.005)
+    assert SubsetGrid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+
+
+def test_partition_outcomes_are_typed(studied):
+    result, _ = studied
+    for fold in result.folds:
+        for item in fold.subset_grid.agreements:
+            assert (item.n_strata is not None) == (item.outcome == "partition")
+            assert (item.reason is None) == (item.outcome == "partition")
+        full = fold.subset_grid.agreements[-1]
+        assert full.ari in (None, 1.0)
+        assert (full.ari is None) == (full.outcome != "partition")
+        assert isinstance(fold.strata.strata, Partition) or fold.strata.strata.reason
