@@ -59,7 +59,7 @@ def measured(browser, tmp_path):
     def measure(page, width):
         (tmp_path / "inner.html").write_text(page.replace("</body>", MEASURE), encoding="utf-8")
         around = tmp_path / "around.html"
-        around.write_text(AROUND.format(width=width), encoding="utf-8")
+        around.write_text(AROUND.replace("{width}", str(width)), encoding="utf-8")
         command = [
             browser,
             "--headless",

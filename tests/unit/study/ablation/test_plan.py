@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from isthmus.cohort.splits import save_split
 from isthmus.config.ablation.design import AblationConfig
 from isthmus.config.ablation.load import load_ablation
 from isthmus.config.load import load_experiment
@@ -112,14 +113,13 @@ def test_an_arm_that_cannot_be_built_is_listed_and_left_out(plan_of):
 
 
 def test_memory_that_does_not_suffice_makes_an_arm_infeasible(ingested, tmp_path):
-    experiment, asked = load_experiment(ingested), ablation(tmp_path, SKIPS, n_seeds=1)
+    widths = {"model.base_channels": {"hypothesis": EXPECTED, "values": [2, 4, 1]}}
+    experiment, asked = load_experiment(ingested), ablation(tmp_path, widths, n_seeds=1)
     sizes = {arm.name: arm.size for arm in prepare_ablation(experiment, asked).plan.arms}
-    limit = sizes["all"].least_bytes
-    assert sizes["none"].least_bytes > limit
-    plan = prepare_ablation(experiment, asked, memory_bytes=limit).plan
-    assert [arm.name for arm in plan.arms if not arm.infeasible] == ["all"] + [
-        name for name in ("deep", "none") if sizes[name].least_bytes <= limit
-    ]
+    assert sizes["1"].least_bytes < sizes["2"].least_bytes < sizes["4"].least_bytes
+    plan = prepare_ablation(experiment, asked, memory_bytes=sizes["2"].least_bytes).plan
+    assert [arm.name for arm in plan.arms if arm.infeasible] == ["4"]
+    assert "A training step must fit into" in plan.arms[1].infeasible
 
 
 def test_the_same_experiment_is_run_once(plan_of):
@@ -186,8 +186,8 @@ def test_effects_of_a_fraction_are_what_was_planted(plan_of):
     assert plan.aliases[0].startswith("A fraction of resolution IV")
     by_name = {arm.name: arm.levels for arm in plan.arms}
     away = {
-        n: [lv for lv in f.levels if lv != f.reference][0]
-        for n, f in zip((factor.name for factor in plan.factors), plan.factors, strict=True)
+        one.name: next(level for level in one.levels if level != one.reference)
+        for one in plan.factors
     }
     planted = dict(zip(away, (1.0, 10.0, 100.0, 1000.0), strict=True))
 
@@ -236,8 +236,6 @@ def test_one_fold_is_refused_and_a_split_file_is_told(plan_of, ingested, tmp_pat
     with pytest.raises(ConfigError, match="at least 2 folds over all seeds"):
         plan_of(SKIPS, held_out, n_seeds=1)
     assert plan_of(SKIPS, held_out, n_seeds=2).plan.n_folds == 1
-    from isthmus.cohort.splits import save_split
-
     save_split(prepare_trial(load_experiment(ingested)).split, tmp_path / "split.json")
     fixed = (f"cross_validation.split_file={tmp_path / 'split.json'}",)
     plan = plan_of(SKIPS, fixed, n_seeds=2).plan
