@@ -1,6 +1,5 @@
 """Each operation by itself: what is given counts, what is not does not."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from isthmus.core.errors import ConfigError
 from isthmus.model.convolution import initialise
 from isthmus.model.fusion_operations import make_operation
 
-Images = Callable[..., Tensor]
 CHANNELS = 8
 OPERATIONS = ("concat", *MASKED_OPERATIONS)
 

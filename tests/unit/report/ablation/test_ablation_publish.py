@@ -12,6 +12,7 @@ from run_tree import Tree
 from isthmus.core.errors import StoreUnavailable
 from isthmus.report.ablation.publish import AblationPublisher
 from isthmus.report.ablation.tracking import AblationTracking
+from isthmus.report.fold_files import draw_pictures
 from isthmus.study.ablation.events import ArmFailed, FoldOver, RunOver, UnitRetried, UnitTold
 from isthmus.study.ablation.records import ArmRun, FoldRun, Progress
 from isthmus.trial.events import FoldFinished, FoldStarted, TrialFinished, TrialStarted
@@ -37,6 +38,8 @@ def plan(ran):
 @pytest.fixture
 def copied(ran, tmp_path: Path) -> Path:
     """The trial's folder, with no marks of having been published."""
+    for event in ran.events:
+        draw_pictures(event)  # once for all tests: it takes seconds
     folder = tmp_path / ran.directory.name
     shutil.copytree(ran.directory, folder)
     (folder / "published.json").unlink(missing_ok=True)
@@ -133,9 +136,11 @@ def test_an_arm_that_failed_is_closed_as_failed_with_the_reason(ran, plan, copie
     assert {"n_folds_failed", "n_folds_skipped"} <= set(top["metrics"])
     # one of an earlier sitting, too
     records = (FoldRun(0, 0, "failed", "TrainingDiverged: so"), FoldRun(0, 1, "skipped", "..."))
-    again, later = Tree(), Progress(records)
-    tracking, _ = tracking_of(again, plan)
-    tracking.take_up(plan, later, copied.parent)
+    waiting = tuple(FoldRun(1, fold) for fold in (0, 1))
+    again, later = Tree(), Progress((*records, *waiting))
+    other = replace(plan, ablation_id="another")
+    tracking, _ = tracking_of(again, other)
+    tracking.take_up(other, later, copied.parent)
     trial = next(run for run in again.runs.values() if run["name"].startswith("a0 seed 0"))
     assert (trial["status"], trial["tags"]["isthmus.state"]) == ("failed", "failed")
 

@@ -1,5 +1,6 @@
 """The files of ablations/: they load, and plan on two and on three modalities."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from isthmus.cohort.participants import load_participants
 from isthmus.cohort.phantom import make_phantom
 from isthmus.cohort.phantom_settings import PhantomConfig
 from isthmus.config.ablation.load import load_ablation
-from isthmus.config.load import Experiment, load_experiment
+from isthmus.config.load import load_experiment
 from isthmus.study.ablation.plan import PreparedAblation, prepare_ablation
 from isthmus.volumes.ingest import ingest
 
@@ -32,8 +33,10 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "experiment.yaml"
 
 
-def planned(name: str, experiment: Experiment) -> PreparedAblation:
-    """Plan a shipped ablation."""
+@functools.cache
+def planned(name: str, file: Path, modalities: tuple[str, ...] = SINGLES) -> PreparedAblation:
+    """Plan a shipped ablation, once."""
+    experiment = load_experiment(file, [f"model.modalities=[{','.join(modalities)}]"])
     return prepare_ablation(experiment, load_ablation(FOLDER / f"{name}.yaml", experiment.config))
 
 
@@ -66,8 +69,7 @@ def test_a_shipped_ablation_loads_and_says_what_it_asks(file):
 @pytest.mark.parametrize("modalities", [SINGLES[:2], SINGLES], ids=["two", "three"])
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_shipped_ablation_plans(file, modalities, phantom):
-    experiment = load_experiment(phantom, [f"model.modalities=[{','.join(modalities)}]"])
-    plan = planned(file.stem, experiment).plan
+    plan = planned(file.stem, phantom, modalities).plan
     infeasible = {arm.name for arm in plan.arms if arm.infeasible}
     # gradual fusion of two modalities is sudden; everything else can be built at this size
     gradual = file.stem == "fusion_timing" and len(modalities) == 2
@@ -77,10 +79,8 @@ def test_a_shipped_ablation_plans(file, modalities, phantom):
 
 
 def test_the_arms_are_those_that_the_files_name(phantom):
-    experiment = load_experiment(phantom)
-
     def arms(name: str) -> list[str]:
-        return [arm.name for arm in planned(name, experiment).plan.arms]
+        return [arm.name for arm in planned(name, phantom).plan.arms]
 
     sets = ["T1w+FA+NDI", "T1w+FA", "T1w+NDI", "FA+NDI", "T1w", "FA", "NDI"]
     assert arms("modality_subsets") == sets
@@ -90,12 +90,12 @@ def test_the_arms_are_those_that_the_files_name(phantom):
         "positions [1, 2, bottleneck]",
     ]
     assert arms("embedding_size") == ["x1", "x0.25", "x0.5", "x2"]
-    sizes = {arm.name: arm.size for arm in planned("embedding_size", experiment).plan.arms}
+    sizes = {arm.name: arm.size for arm in planned("embedding_size", phantom).plan.arms}
     assert [sizes[name].embedding_size for name in ("x0.25", "x1", "x2")] == [160, 640, 1280]
 
 
 def test_separable_networks_come_to_the_size_of_the_standard_one(phantom):
-    plan = planned("separable_vs_standard", load_experiment(phantom)).plan
+    plan = planned("separable_vs_standard", phantom).plan
     standard, separable, by_parameters, by_compute = (arm.size for arm in plan.arms)
     assert separable.n_parameters < 0.8 * standard.n_parameters
     assert 0.9 < by_parameters.n_parameters / standard.n_parameters < 1.1
@@ -107,5 +107,5 @@ def test_separable_networks_come_to_the_size_of_the_standard_one(phantom):
 
 
 def test_the_leaky_arm_is_labelled(phantom):
-    plan = planned("normalisation", load_experiment(phantom)).plan
+    plan = planned("normalisation", phantom).plan
     assert [arm.leaky for arm in plan.arms] == [False, True]
