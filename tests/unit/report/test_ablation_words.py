@@ -46,7 +46,9 @@ def said(result, **changes):
     """Put one changed contrast into words, in a family of two."""
     contrast = replace(TESTED, **changes)
     other = replace(TESTED, comparison=replace(AGAINST, name="other"))
-    finding = replace(result.findings[0], contrasts=(contrast, other))
+    # what is corrected elsewhere, or was not compared, does not count
+    elsewhere = (replace(other, family="1 interactions"), replace(other, family=""))
+    finding = replace(result.findings[0], contrasts=(contrast, other, *elsewhere))
     return verdict_in_words(result, finding, contrast)
 
 
