@@ -195,10 +195,11 @@ def _hypothesis(result: AblationResult, factor: Factor) -> Passage:
     }
     got = ", ".join(f"{counts[kind]} {said}" for kind, said in words.items() if counts[kind])
     lines = [expected, f"Got, by {finding.metric} on {sample_in_words(finding.blocks)}: {got}."]
-    lines += [
-        f"{comparison_label(result.plan, one.comparison)}: {VERDICTS[one.verdict]}."
-        for one in about
-    ]
+    if len(result.plan.factors) > 1:  # of a single one they are the verdicts above
+        lines += [
+            f"{comparison_label(result.plan, one.comparison)}: {VERDICTS[one.verdict]}."
+            for one in about
+        ]
     if counts["resolved"]:
         lines.append("Whether the significant differences are the expected ones, their signs say.")
     if counts["equivalent"]:

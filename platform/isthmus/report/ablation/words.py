@@ -224,9 +224,15 @@ def _not_resolvable(
     if contrast.ci_low is None or contrast.ci_high is None:
         return f"{label}: not resolvable at this n: {' '.join(contrast.notes) or 'no interval'}"
     low, high = _signed(contrast.ci_low), _signed(contrast.ci_high)
+    alone = ""
+    if contrast.ci_low > 0.0 or contrast.ci_high < 0.0:
+        # its own interval leaves out zero: say at once why that is not enough
+        adjusted = p_in_words(contrast.p_value_adjusted)
+        corrected = _corrected(result, finding, contrast)
+        alone = f"{p_in_words(contrast.p_value)} alone, but {adjusted} {corrected}; "
     said = (
-        f"{label}: not resolvable at this n: the difference in {finding.metric} could be anything "
-        f"from {low} to {high}"
+        f"{label}: not resolvable at this n: {alone}the difference in {finding.metric} could be "
+        f"anything from {low} to {high}"
     )
     if contrast.smallest_resolvable is not None:
         said += (

@@ -95,8 +95,30 @@ def test_a_trial_with_a_failed_fold_is_not_taken_for_whole(bench):
         bench.write(run, fold)
     file = bench.output / run.folder / "trial.json"
     assert 0 in bench.director().progress.gathered
-    file.write_text(json.dumps({"succeeded": False, "folds": [{}]}))
-    assert bench.name(bench.director().next()) == "a0 0 all"
+    for content in ({"succeeded": False, "folds": [{}] * 2}, {"succeeded": True, "folds": [{}]}):
+        file.write_text(json.dumps(content))
+        assert bench.name(bench.director().next()) == "a0 0 all"
+
+
+def test_a_gathering_whose_process_died_is_handed_out_again_and_once(bench):
+    run = bench.plan.runs[0]
+    for fold in (0, 1):
+        bench.write(run, fold)
+    director = bench.director(n_slots=3)
+    first = director.next()
+    assert bench.name(first) == "a0 0 all"
+    director.end(first.number, Ending("died", "WorkerDied", "it was killed"))
+    names = [bench.name(director.next()) for _ in range(3)]
+    assert names == ["a0 0 all", "a1 0 0", "a2 0 0"]
+
+
+def test_what_ran_of_a_failed_arm_when_the_driver_was_killed_is_skipped_by_the_next(bench):
+    first = bench.director(n_slots=6)
+    by_name = {bench.name(a): a for a in [first.next() for _ in range(5)]}
+    bench.diverge(first, by_name["a1 0 0"])
+    second = bench.director()
+    assert bench.fold(second, "a1", 0, 1).state == "skipped"
+    assert not [name for name in bench.play_all(second) if name.startswith("a1")]
 
 
 def test_a_fold_that_fails_fails_its_arm_at_all_seeds_and_no_other(bench):
