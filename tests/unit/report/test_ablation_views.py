@@ -137,7 +137,7 @@ def test_the_matrix_has_every_verdict_of_every_metric(subsets):
     view = matrix_view(subsets)
     assert view.metrics[0] == "validation_mse (primary)"
     assert view.comparisons == ("T1w+FA", "T1w+NDI", "FA+NDI", "FA")
-    assert view.against == "against T1w+FA+NDI"
+    assert view.against == "single arms: against T1w+FA+NDI"
     for row, finding in zip(view.cells, subsets.findings, strict=True):
         assert [cell.verdict for cell in row] == [one.verdict for one in finding.contrasts]
     words = [note.text for note in matrix_chart(view).layout.annotations]

@@ -48,6 +48,42 @@ def comparison_label(plan: AblationPlan, comparison: Comparison) -> str:
     return f"{comparison.name} {LEAKY_LABEL}" if touched else comparison.name
 
 
+def short_comparison(plan: AblationPlan, comparison: Comparison) -> str:
+    """Name a comparison where what single arms are compared with stands beside it.
+
+    Parameters
+    ----------
+    plan : AblationPlan
+        What was asked.
+    comparison : Comparison
+        What is compared.
+
+    Returns
+    -------
+    str
+        Of a comparison with the baseline the arm alone; else as `comparison_label`.
+    """
+    if comparison.kind != "arm":
+        return comparison_label(plan, comparison)
+    return arm_label(plan, comparison.pairs[0][0])
+
+
+def against_baseline(plan: AblationPlan) -> str:
+    """Say what single arms are compared with.
+
+    Parameters
+    ----------
+    plan : AblationPlan
+        What was asked.
+
+    Returns
+    -------
+    str
+        Such as ``"single arms: against all"``.
+    """
+    return f"single arms: against {arm_label(plan, plan.baseline.name)}"
+
+
 def metric_in_words(finding: MetricFindings) -> str:
     """Name a metric and which way is better.
 

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 
 from isthmus.report.ablation.labels import arm_label, fuse_differently
 from isthmus.study.ablation.findings import AblationResult, MetricFindings
-from isthmus.study.ablation.records import Arm, FoldRun
+from isthmus.study.ablation.records import Arm, ArmRun, FoldRun
 
 UNKNOWN = "reason not kept"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A fold that failed.
+    """A fold that failed, or a trial whose folds' encoders could not be compared.
 
     Attributes
     ----------
     arm : str
         Label of the arm, with those that share its runs.
-    seed, fold : int
-        Which block.
+    seed : int
+        Which seed.
+    fold : int or None
+        Which fold; None: all are done, and comparing their encoders failed.
     kind : str
         Type of the error.
     message : str
@@ -30,7 +32,7 @@ class Failure:
 
     arm: str
     seed: int
-    fold: int
+    fold: int | None
     kind: str
     message: str
     attempts: int
@@ -39,11 +41,13 @@ class Failure:
     def in_words(self) -> str:
         """Such as ``none failed in seed 1, fold 2 (TrainingDiverged: ...)``."""
         said = f"{self.kind}: {self.message}".rstrip(". ") if self.message else self.kind
+        if self.fold is None:
+            return f"{self.arm}: the encoders of seed {self.seed} could not be compared ({said})."
         return f"{self.arm} failed in seed {self.seed}, fold {self.fold} ({said})."
 
 
 def failures(result: AblationResult) -> tuple[Failure, ...]:
-    """List the folds that failed.
+    """List the folds that failed, and the trials whose encoders could not be compared.
 
     Parameters
     ----------
@@ -54,19 +58,29 @@ def failures(result: AblationResult) -> tuple[Failure, ...]:
     -------
     tuple of Failure
         In the order of the runs; folds that were skipped for another one's failure are not
-        among them.
+        among them. A trial that could not be gathered costs no fold: its arm is compared.
     """
     runs = {run.number: run for run in result.plan.runs}
-    found = []
-    for fold in result.progress.folds:
-        if fold.state != "failed":
-            continue
-        run = runs[fold.run]
-        kind, _, message = fold.reason.partition(": ")
-        shared = [one.name for one in result.plan.arms if run.arm in (one.name, one.same_as)]
-        arms = ", ".join(arm_label(result.plan, name) for name in shared)
-        found.append(Failure(arms, run.seed, fold.fold, kind or UNKNOWN, message, fold.attempts))
-    return tuple(found)
+    folds = (
+        _failure(result, runs[one.run], one.fold, one.reason, one.attempts)
+        for one in result.progress.folds
+        if one.state == "failed"
+    )
+    trials = (
+        _failure(result, runs[number], None, reason, 1)
+        for number, reason in result.progress.ungathered.items()
+    )
+    return (*folds, *trials)
+
+
+def _failure(
+    result: AblationResult, run: ArmRun, fold: int | None, reason: str, attempts: int
+) -> Failure:
+    """Name what failed by the arms that share it."""
+    kind, _, message = reason.partition(": ")
+    shared = [one.name for one in result.plan.arms if run.arm in (one.name, one.same_as)]
+    arms = ", ".join(arm_label(result.plan, name) for name in shared)
+    return Failure(arms, run.seed, fold, kind or UNKNOWN, message, attempts)
 
 
 def folds_of(result: AblationResult, arm: Arm) -> tuple[FoldRun, ...]:
@@ -110,7 +124,9 @@ def state_of(result: AblationResult, arm: Arm) -> str:
     if counts["failed"]:
         said = "failed"
     elif folds and counts["done"] == len(folds):
-        said = "done"
+        ungathered = {run.number for run in result.plan.runs_of(arm.name)}
+        ungathered &= result.progress.ungathered.keys()
+        said = "done, encoders not compared" if ungathered else "done"
     else:
         total = len(result.plan.seeds) * result.plan.n_folds
         said = f"{counts['done']} of {total} folds"

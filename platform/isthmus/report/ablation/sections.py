@@ -22,6 +22,7 @@ from isthmus.report.ablation.figures import (
     ranks_figure,
     scores_figure,
 )
+from isthmus.report.ablation.labels import against_baseline
 from isthmus.report.ablation.learning import learning_view
 from isthmus.report.ablation.outcome import primary_of
 from isthmus.report.ablation.ranks import ranks_view
@@ -78,13 +79,14 @@ def parts_of(result: AblationResult, output: Path) -> tuple[Part, ...]:
     """
     finding = primary_of(result)
     metric = "the primary metric" if finding is None else finding.metric
+    axis = f"{metric} ({against_baseline(result.plan)})"
     return (
         Part(
             "effects",
             "effects.png",
             effects_view(result),
-            lambda view: effects_chart(view, metric),
-            lambda view: effects_figure(view, metric),
+            lambda view: effects_chart(view, axis),
+            lambda view: effects_figure(view, axis),
         ),
         Part("scores", "scores.png", scores_view(result), scores_chart, scores_figure),
         Part("ranks", "critical_difference.png", ranks_view(result), ranks_chart, ranks_figure),

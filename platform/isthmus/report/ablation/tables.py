@@ -169,7 +169,14 @@ def failed_table(result: AblationResult) -> Table:
         One row a failed fold or an infeasible arm.
     """
     rows = [
-        (one.arm, str(one.seed), str(one.fold), one.kind, one.message or "-", str(one.attempts))
+        (
+            one.arm,
+            str(one.seed),
+            "all" if one.fold is None else str(one.fold),
+            one.kind,
+            one.message or "-",
+            str(one.attempts),
+        )
         for one in failures(result)
     ]
     rows += [

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isthmus.report.ablation.labels import (
-    LEAKY_LABEL,
+    against_baseline,
     arm_label,
-    comparison_label,
     mixes_modalities,
+    short_comparison,
 )
 from isthmus.report.ablation.outcome import counts_in_words, primary_of
 from isthmus.report.ablation.words import VERDICTS, has_numbers, verdict_in_words
@@ -106,7 +106,7 @@ class Matrix:
     cells : tuple of tuple of (Effect or None)
         ``[metric][comparison]``; None where a metric is not compared that way.
     against : str
-        What all columns are compared with; empty where they differ in that.
+        What the columns of single arms are compared with.
     """
 
     metrics: tuple[str, ...]
@@ -217,20 +217,13 @@ def matrix_view(result: AblationResult) -> Matrix | Absent:
     ]
     keys = tuple(dict.fromkeys(key for row in rows for key in row))
     labels = {key: effect.label for row in rows for key, effect in row.items()}
-    # all columns end alike: that stands once, below them
-    against = f" against {arm_label(result.plan, result.plan.baseline.name)}"
-    alike = all(
-        label.removesuffix(f" {LEAKY_LABEL}").endswith(against) for label in labels.values()
-    )
-    if alike:
-        labels = {key: label.replace(against, "") for key, label in labels.items()}
     return Matrix(
         metrics=tuple(
             f"{one.metric} (primary)" if one.is_primary else one.metric for one in result.findings
         ),
         comparisons=tuple(labels[key] for key in keys),
         cells=tuple(tuple(row.get(key) for key in keys) for row in rows),
-        against=against.strip() if alike else "",
+        against=against_baseline(result.plan),
     )
 
 
@@ -254,7 +247,7 @@ def short_verdict(effect: Effect) -> str:
 def _effect(result: AblationResult, finding: MetricFindings, contrast: AblationContrast) -> Effect:
     """Take one contrast's numbers."""
     return Effect(
-        comparison_label(result.plan, contrast.comparison),
+        short_comparison(result.plan, contrast.comparison),
         contrast.verdict,
         contrast.difference,
         contrast.ci_low,
