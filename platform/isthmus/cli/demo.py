@@ -22,6 +22,17 @@ Workers = Annotated[
 ]
 Subjects = Annotated[int, typer.Option("--subjects", min=24, help="Participants to invent.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of cohort and experiment.")]
+Modalities = Annotated[
+    list[str] | None,
+    typer.Option("--modality", help="A contrast to invent, once each; T1w and FA if none given."),
+]
+Signal = Annotated[
+    list[str] | None,
+    typer.Option("--signal", help="A contrast that shows what strata do to the anatomy; or all."),
+]
+Noise = Annotated[
+    list[str] | None, typer.Option("--noise", help="A contrast that shows nothing of anybody.")
+]
 
 
 @command
@@ -30,6 +41,9 @@ def demo(
     workers: Workers = 2,
     subjects: Subjects = 60,
     seed: Seed = 0,
+    modalities: Modalities = None,
+    signal: Signal = None,
+    noise: Noise = None,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
@@ -37,7 +51,14 @@ def demo(
     check_workers(ExecutionConfig(workers=workers, stratification_workers=workers))
     cohort, experiment_file = output / "phantom", output / "experiment.yaml"
     err.print(f"phantom cohort of {subjects} participants in {cohort}")
-    make_phantom(cohort, PhantomConfig(n_subjects=subjects, seed=seed))
+    phantom = PhantomConfig(
+        n_subjects=subjects,
+        modalities=tuple(modalities or PhantomConfig.modalities),
+        signal_modalities=tuple(signal) if signal else None,
+        noise_modalities=tuple(noise or ()),
+        seed=seed,
+    )
+    make_phantom(cohort, phantom)
     write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
     overrides = ["name=demo", f"seed={seed}", f"execution.workers={workers}"]
     overrides.append(f"execution.stratification_workers={workers}")

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from isthmus.core.files import write_atomically
+from isthmus.report.strata_palette import GREY
 from isthmus.trial.panels import PLANES, Panel
 
 COLUMN_INCHES = 1.5
@@ -21,7 +23,7 @@ def reconstruction_figure(panel: Panel, leaky: bool = False) -> Figure:
     Parameters
     ----------
     panel : Panel
-        Slices of a held-out subject, normalised intensity in [0, 1].
+        Slices of a held-out subject, normalised intensity in [0, 1]; NaN where there is no image.
     leaky : bool
         Whether normalisation saw this subject; then the title says so.
 
@@ -29,7 +31,8 @@ def reconstruction_figure(panel: Panel, leaky: bool = False) -> Figure:
     -------
     matplotlib.figure.Figure
         Input and reconstruction on one grey scale, difference (reconstruction - input) on a
-        diverging scale of +-0.25.
+        diverging scale of +-0.25. In place of an image that the subject lacks there is a word; what
+        the model makes of it is shown.
     """
     n_rows, n_planes = len(panel.modalities), len(PLANES)
     figure = Figure(
@@ -57,9 +60,50 @@ def reconstruction_figure(panel: Panel, leaky: bool = False) -> Figure:
                 )
                 axis.set_xticks([])
                 axis.set_yticks([])
+                if is_missing(image):
+                    words = "missing" if column == 0 else "nothing to\ncompare with"
+                    say_instead(axis, words)
     if drawn is not None:
         figure.colorbar(drawn, ax=axes, shrink=0.7, label="reconstruction - input")
     return figure
+
+
+def is_missing(image: npt.NDArray[np.float32]) -> bool:
+    """Tell whether a slice is of an image that the subject lacks.
+
+    Parameters
+    ----------
+    image : ndarray
+        A slice of an image, or of its difference from something.
+
+    Returns
+    -------
+    bool
+        True where it holds no number at all.
+    """
+    return bool(np.isnan(image).all())
+
+
+def say_instead(axis: Axes, words: str) -> None:
+    """Write into the middle of a place that has no image.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        The place.
+    words : str
+        Why there is none.
+    """
+    axis.text(
+        0.5,
+        0.5,
+        words,
+        ha="center",
+        va="center",
+        fontsize=7,
+        color=GREY,
+        transform=axis.transAxes,
+    )
 
 
 def save_png(figure: Figure, path: Path, dots_per_inch: int = 110) -> None:

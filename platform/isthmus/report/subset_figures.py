@@ -61,5 +61,6 @@ def subset_figure(grid: SubsetGrid, leaky: bool = False) -> Figure:
     right.set_yticks([])
     right.set_title("strata: ARI\nwith all", fontsize=9)
     label = " - LEAKY normalisation" if leaky else ""
-    figure.suptitle(f"{grid.n_held_out} held-out subjects{label}", fontsize=9)
+    warned = "" if grid.caution is None else "\ntrained WITHOUT modality dropout"
+    figure.suptitle(f"{grid.n_held_out} held-out subjects{label}{warned}", fontsize=9)
     return figure

@@ -1,12 +1,13 @@
 """The subset grid of a trial in tables: reconstruction and strata from fewer modalities."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from isthmus.report.table import Table
 from isthmus.trial.records import TrialResult
-from isthmus.trial.subset_records import SubsetAgreement, SubsetGrid, SubsetScore, subsets_of
+from isthmus.trial.subset_records import SubsetGrid, SubsetScore, subsets_of
 
 
 def subset_tables(result: TrialResult) -> tuple[Table, ...]:
@@ -35,15 +36,17 @@ def _grid_table(grids: Sequence[SubsetGrid]) -> Table:
     rows = []
     for subset in subsets_of(modalities):
         scores = [item for grid in grids for item in grid.scores if item.given == subset]
-        found = [item for grid in grids for item in grid.agreements if item.given == subset]
         errors = (_error(scores, name) for name in modalities)
-        rows.append(("+".join(subset), *errors, *_agreement(found)))
+        rows.append(("+".join(subset), *errors, *_agreement(grids, subset)))
     n_held_out = sum(grid.n_held_out for grid in grids)
     note = (
         f"Mean over folds; {n_held_out} held-out subjects with every modality, given the row's "
         "alone. * not given: synthesised. ARI, AMI: the partition of the fold's subjects embedded "
-        "from these, with that from all modalities."
+        "from these, with that from all modalities, 0 where there is none."
     )
+    caution = grids[0].caution
+    if caution is not None:
+        note += f" {caution}"
     columns = ("given", *(f"{name} MSE" for name in modalities), "ARI", "AMI", "partitions")
     return Table("Fewer modalities given", columns, tuple(rows), note)
 
@@ -76,12 +79,15 @@ def _error(scores: Sequence[SubsetScore], modality: str) -> str:
     return f"{np.mean([item.mse for item in own]):.4g}{' *' if own[0].synthesised else ''}"
 
 
-def _agreement(found: Sequence[SubsetAgreement]) -> tuple[str, str, str]:
+def _agreement(grids: Sequence[SubsetGrid], subset: tuple[str, ...]) -> tuple[str, str, str]:
     """Write the mean agreement, and in how many folds there was a partition."""
+    grids = [grid for grid in grids if grid.agreements]
+    metrics: tuple[Literal["ari", "ami"], ...] = ("ari", "ami")
     cells = []
-    for metric in ("ari", "ami"):
-        values = [getattr(item, metric) for item in found]
+    for metric in metrics:
+        values = [grid.agreement(subset, metric) for grid in grids]
         defined = [value for value in values if value is not None]
         cells.append(f"{np.mean(defined):.2f}" if defined else "-")
+    found = [item for grid in grids for item in grid.agreements if item.given == subset]
     n_partitions = sum(item.outcome == "partition" for item in found)
     return cells[0], cells[1], f"{n_partitions} of {len(found)}"

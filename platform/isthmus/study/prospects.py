@@ -11,7 +11,7 @@ from isthmus.config.paths import settings_paths
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.trial.preflight import require_strata_possible, steps_of_folds
+from isthmus.trial.preflight import require_images, require_strata_possible, steps_of_folds
 from isthmus.trial.run import PreparedTrial
 
 WhyNot = Callable[[ExperimentConfig], str | None]
@@ -129,6 +129,7 @@ def prospect_of(
     config = laid_over(base.experiment.config, {**values, **given}, source)
     try:
         steps_of_folds(config, base.split)
+        require_images(config, base.store, base.split)
         require_strata_possible(config, base.participants, base.split)
     except IsthmusError as error:
         raise ConfigError(str(error)) from None

@@ -230,8 +230,15 @@ def _subset_grid(
     """Look at every subset of the modalities, where that is asked for, and write what was found."""
     if not inputs.config.has_subset_grid:
         return None
-    table = controls.table
-    results = subset_grid(encoder, inputs.store, inputs.fold, inputs.strata, embedding, table)
+    results = subset_grid(
+        encoder,
+        inputs.store,
+        inputs.fold,
+        inputs.strata,
+        embedding,
+        controls.table,
+        inputs.config.training.modality_dropout,
+    )
     results.write(inputs.directory, controls.leaky)
     return results.grid
 

@@ -3,9 +3,13 @@
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.splits import Split
 from isthmus.config.experiment import ExperimentConfig
+from isthmus.core.errors import ConfigError
 from isthmus.stratification.checks import check_stratification
 from isthmus.stratification.targets import indicators
 from isthmus.training.order import slicing, steps_per_epoch
+from isthmus.training.presence import require_some_image
+from isthmus.volumes.enough import require_enough_images
+from isthmus.volumes.store import VolumeStore
 
 
 def steps_of_folds(config: ExperimentConfig, split: Split) -> tuple[int, ...]:
@@ -34,6 +38,38 @@ def steps_of_folds(config: ExperimentConfig, split: Split) -> tuple[int, ...]:
         training.epochs * steps_per_epoch(len(fold.train), training.global_batch_size)
         for fold in split.folds
     )
+
+
+def require_images(config: ExperimentConfig, store: VolumeStore, split: Split) -> None:
+    """Refuse folds that lack the images which a model is to fuse.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Resolved settings.
+    store : VolumeStore
+        Tells who has which images.
+    split : Split
+        The folds.
+
+    Raises
+    ------
+    CohortError
+        If a subject has none of the fused modalities.
+    ConfigError
+        If too few training subjects of a fold have an image of one of them. With
+        ``volumes.normalisation.leaky`` too: nobody could teach the model that modality.
+    """
+    modalities = config.fused_modalities
+    everybody = sorted(
+        {name for fold in split.folds for ids in fold.parts.values() for name in ids}
+    )
+    require_some_image(store, everybody, modalities)
+    for fold in split.folds:
+        try:
+            require_enough_images(store, fold.train, modalities, config.volumes.normalisation)
+        except ConfigError as error:
+            raise ConfigError(f"Fold {fold.number}: {error}") from None
 
 
 def require_strata_possible(

@@ -148,7 +148,22 @@ def _cost(experiment: Experiment, facts: Facts) -> Facts:
     tera = 3 * 2 * float(facts["forward_giga_multiply_accumulates"]) / 1000
     n_updates = int(facts["n_steps_per_fold"]) * int(facts["n_folds"])
     return {
+        **_grid_cost(config, int(facts["n_subjects"]), int(facts["n_folds"])),
         "workers": execution.workers,
         "memory_mib_per_worker": round(memory_mib, 1),
         "tera_operations_per_trial": round(tera * n_updates * training.global_batch_size, 2),
+    }
+
+
+def _grid_cost(config: ExperimentConfig, n_subjects: int, n_folds: int) -> Facts:
+    """Count what looking at every subset of the modalities takes beside everything else."""
+    if not config.has_subset_grid:
+        return {}
+    n_subsets = 2 ** len(config.fused_modalities) - 1
+    folds = config.cross_validation
+    held_out = folds.hold_out_share if folds.method == "hold_out" else 1.0
+    return {
+        "subset_grid": f"{n_subsets} subsets: about {round(n_subsets * held_out * n_subjects):,} "
+        f"reconstructions, {(n_subsets - 1) * n_subjects * n_folds:,} embeddings, "
+        f"{n_subsets * n_folds:,} clusterings"
     }

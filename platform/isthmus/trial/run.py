@@ -25,7 +25,6 @@ from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.runner import InProcessRunner
 from isthmus.training.fitted import FittedEncoder
 from isthmus.training.lock import lock_folder
-from isthmus.training.presence import require_some_image
 from isthmus.training.shortage import typed_failures
 from isthmus.training.task import TrainTask
 from isthmus.trial.events import (
@@ -40,7 +39,7 @@ from isthmus.trial.events import (
 )
 from isthmus.trial.facts import Facts, trial_facts
 from isthmus.trial.fold import FoldInputs, evaluate_fold
-from isthmus.trial.preflight import require_strata_possible
+from isthmus.trial.preflight import require_images, require_strata_possible
 from isthmus.trial.probe import is_categorical
 from isthmus.trial.provenance import take_provenance
 from isthmus.trial.records import FoldFailure, FoldResult, TrialResult
@@ -108,17 +107,17 @@ def prepare_trial(experiment: Experiment) -> PreparedTrial:
     IsthmusError
         If the store is missing, was made with other settings, or has a lockbox with whose families
         these participants share one; or the split leaks; or a subject has no image of a fused
-        modality.
+        modality, or too few of a training fold have one of some modality.
     """
     config = experiment.config
     store = open_store(experiment.store_url)
     listed = load_participants(experiment)
     require_fits(experiment.store_url, experiment, listed)
     participants = listed.select(store.participant_ids)
-    require_some_image(store, participants.ids, config.fused_modalities)
     for target in config.controls.probe_targets:
         is_categorical(participants.column(target))  # refuses labels by the dozen
     split = split_of(experiment, participants)
+    require_images(config, store, split)
     require_strata_possible(config, participants, split)
     identity = {
         "experiment": config.digest,

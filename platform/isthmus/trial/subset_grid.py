@@ -89,6 +89,7 @@ def subset_grid(
     strata: StrataJob,
     embedding: EmbeddingTable,
     controls: pd.DataFrame,
+    modality_dropout: float,
 ) -> SubsetResults:
     """Give an encoder every subset of its modalities, and score what comes of it.
 
@@ -106,6 +107,8 @@ def subset_grid(
         All subjects of the fold, embedded from all that they have.
     controls : DataFrame
         As `run_controls` gives it; the mean image's errors are taken from it.
+    modality_dropout : float
+        With which the encoder was trained.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def subset_grid(
         len(held_out),
         _summarise(table, modalities),
         _agreements(encoder, store, strata, embedding.select(complete)) if complete else (),
+        modality_dropout,
     )
     return SubsetResults(grid, table, _panels(encoder, store, table))
 

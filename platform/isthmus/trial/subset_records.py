@@ -83,12 +83,49 @@ class SubsetGrid:
         For each subset and modality; empty without such subjects.
     agreements : tuple of SubsetAgreement
         For each subset; the last is the full set.
+    modality_dropout : float or None
+        With which the model was trained; None in a record that does not say.
     """
 
     modalities: tuple[str, ...]
     n_held_out: int
     scores: tuple[SubsetScore, ...]
     agreements: tuple[SubsetAgreement, ...]
+    modality_dropout: float | None = None
+
+    @property
+    def caution(self) -> str | None:
+        """What to know where the model was never taught to do with less."""
+        if self.modality_dropout != 0.0 or len(self.modalities) < 2:
+            return None
+        return (
+            "Trained without modality dropout: from subsets that no training subject had, the "
+            "model answers outside of what it has seen."
+        )
+
+    def agreement(self, given: tuple[str, ...], metric: Literal["ari", "ami"]) -> float | None:
+        """Tell how far the partition of one subset agrees with that of the full set.
+
+        Parameters
+        ----------
+        given : tuple of str
+            The subset.
+        metric : {"ari", "ami"}
+            Adjusted Rand index, or adjusted mutual information.
+
+        Returns
+        -------
+        float or None
+            0 where the subset gave no partition: that agrees with nothing, as in the draws of the
+            robustness job, and leaving it out would reward a model for failing. None where the
+            full set has none either to agree with.
+        """
+        found = {item.given: item for item in self.agreements}
+        full = found.get(self.modalities)
+        if full is None or full.outcome != "partition":
+            return None
+        value: float | None = getattr(found[given], metric)
+        return 0.0 if value is None else value
 
     def metrics(self) -> dict[str, float]:
         """Name what is compared between trials.
@@ -99,7 +136,7 @@ class SubsetGrid:
             ``synthesis_mse/<modality>``: mean over the subsets that lack it;
             ``synthesis_delta_mse/<modality>``: the mean image's MSE less that, so above 0 where
             the synthesis is nearer; both also as the mean over modalities. ``subset_ari`` and
-            ``subset_ami``: mean agreement over the smaller subsets that have one.
+            ``subset_ami``: mean `agreement` over the smaller subsets.
         """
         found: dict[str, float] = {}
         for name in self.modalities:
@@ -108,13 +145,17 @@ class SubsetGrid:
                 error = float(np.mean([item.mse for item in made]))
                 found[f"synthesis_mse/{name}"] = error
                 found[f"synthesis_delta_mse/{name}"] = made[0].mean_image_mse - error
-        for metric in ("synthesis_mse", "synthesis_delta_mse"):
-            own = [value for name, value in found.items() if name.startswith(f"{metric}/")]
+        for name in ("synthesis_mse", "synthesis_delta_mse"):
+            own = [value for key, value in found.items() if key.startswith(f"{name}/")]
             if own:
-                found[metric] = float(np.mean(own))
-        smaller = [item for item in self.agreements if len(item.given) < len(self.modalities)]
-        for metric in ("ari", "ami"):
-            values = [getattr(item, metric) for item in smaller]
+                found[name] = float(np.mean(own))
+        of_strata: tuple[Literal["ari", "ami"], ...] = ("ari", "ami")
+        for metric in of_strata:
+            values = [
+                self.agreement(item.given, metric)
+                for item in self.agreements
+                if item.given != self.modalities
+            ]
             defined = [value for value in values if value is not None]
             if defined:
                 found[f"subset_{metric}"] = float(np.mean(defined))
@@ -147,6 +188,7 @@ class SubsetGrid:
             n_held_out=content["n_held_out"],
             scores=tuple(SubsetScore(**read(item)) for item in content["scores"]),
             agreements=tuple(SubsetAgreement(**read(item)) for item in content["agreements"]),
+            modality_dropout=content.get("modality_dropout"),
         )
 
 

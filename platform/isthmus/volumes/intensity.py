@@ -18,6 +18,7 @@ from isthmus.config.experiment import NormalisationConfig
 from isthmus.core.digest import digest_array, digest_of
 from isthmus.core.errors import ConfigError, ImageError
 from isthmus.core.files import write_atomically
+from isthmus.volumes.enough import fewest_subjects, require_enough_images
 from isthmus.volumes.percentile import pooled_percentiles
 from isthmus.volumes.store import VolumeStore
 
@@ -220,7 +221,7 @@ def fit_normaliser(
     ImageError
         If a subject is not in the store, or there is nothing to scale by.
     """
-    least = 2 if config.method == "voxelwise_minmax" else 1
+    least = fewest_subjects(config)
     if len(set(ids)) != len(ids) or len(ids) < least:
         raise ConfigError(
             f"Normalisation by {config.method} must be fitted on at least {least} subjects, each "
@@ -229,8 +230,7 @@ def fit_normaliser(
     if not modalities or len(set(modalities)) != len(modalities):
         raise ConfigError(f"Modalities must be named, each once, got {list(modalities)}.")
     names, ordered = tuple(modalities), tuple(sorted(ids))
-
-    _require_enough(store, ordered, names, least, config.method)
+    require_enough_images(store, ordered, names, config)
 
     def passes(wanted: Sequence[str]) -> Iterator[Volumes]:
         """Read every subject once more who has any of these; NaN is what one lacks."""
@@ -278,20 +278,6 @@ def load_normaliser(path: Path) -> Normaliser:
         return Normaliser(**header, low_MDHW=low_MDHW, high_MDHW=high_MDHW, mask_DHW=mask_DHW)
     except (OSError, ValueError, KeyError, TypeError, *_NO_ARCHIVE) as error:
         raise ConfigError(f"{path}: must be a saved normaliser, got: {error}.") from None
-
-
-def _require_enough(
-    store: VolumeStore, ids: Sequence[str], modalities: Sequence[str], least: int, method: Method
-) -> None:
-    """Refuse a modality that too few of the subjects have an image of."""
-    n_M = np.sum([store.known(name, modalities) for name in ids], axis=0)
-    few = {name: int(n) for name, n in zip(modalities, n_M, strict=True) if n < least}
-    if few:
-        raise ConfigError(
-            f"Normalisation by {method} must be fitted on at least {least} training subjects with "
-            f"an image of each modality, but of {len(ids)} there are {few}. Draw other folds "
-            "(cross_validation), or leave the modality out (model.modalities)."
-        )
 
 
 def _common_mask(volumes: Iterator[Volumes], n_subjects: int) -> Mask:

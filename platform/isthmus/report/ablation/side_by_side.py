@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isthmus.report.ablation.labels import LEAKY_LABEL, arm_label
-from isthmus.report.pictures import DIFFERENCE_LIMIT, upright
-from isthmus.report.strata_palette import GREY, VERMILION
+from isthmus.report.pictures import DIFFERENCE_LIMIT, is_missing, say_instead, upright
+from isthmus.report.strata_palette import VERMILION
 from isthmus.report.strata_views import Absent
 from isthmus.report.strata_words import shortened
 from isthmus.study.ablation.findings import AblationResult
@@ -32,7 +32,8 @@ class Column:
     images : tuple of (ndarray or None)
         For each modality the slice; None of one that the arm neither fuses nor makes.
     differences : tuple of (ndarray or None)
-        Reconstruction - the arm's own input: arms may normalise differently.
+        Reconstruction - the arm's own input: arms may normalise differently. None too where the
+        subject lacks that image.
     """
 
     label: str
@@ -51,7 +52,7 @@ class SideBySide:
     modalities : tuple of str
         Rows.
     originals : tuple of ndarray
-        As the first arm that has the modality normalises it.
+        As the first arm that has the modality normalises it; NaN where the subject lacks it.
     columns : tuple of Column
         Arms, in the plan's order.
     left_out : tuple of str
@@ -68,10 +69,17 @@ class SideBySide:
     def in_words(self) -> str:
         """What is to be seen, for those who cannot see it."""
         arms = ", ".join(column.label for column in self.columns)
+        lacking = [
+            name
+            for name, original in zip(self.modalities, self.originals, strict=True)
+            if is_missing(original)
+        ]
         said = (
             f"Axial slices of {self.participant_id}, held out: original and reconstructions of "
             f"{', '.join(self.modalities)} by {arms}."
         )
+        if lacking:
+            said += f" The subject lacks {', '.join(lacking)}, so that is synthesised."
         return said + (f" Not shown: {', '.join(self.left_out)}." if self.left_out else "")
 
 
@@ -150,15 +158,22 @@ def side_by_side_figure(view: SideBySide) -> Figure:
         above, below = axes[2 * row], axes[2 * row + 1]
         above[0].set_ylabel(modality)
         below[0].set_ylabel("difference", fontsize=8)
-        above[0].imshow(upright(view.originals[row]), cmap="gray", vmin=0.0, vmax=1.0)
+        original = view.originals[row]
+        if is_missing(original):
+            _empty(above[0], "missing")
+        else:
+            above[0].imshow(upright(original), cmap="gray", vmin=0.0, vmax=1.0)
         _empty(below[0], "")
         for column, one in enumerate(view.columns, 1):
             image, difference = one.images[row], one.differences[row]
-            if image is None or difference is None:
+            if image is None:
                 _empty(above[column], "not fused")
                 _empty(below[column], "")
                 continue
             above[column].imshow(upright(image), cmap="gray", vmin=0.0, vmax=1.0)
+            if difference is None:
+                _empty(below[column], "")
+                continue
             drawn = below[column].imshow(
                 upright(difference), cmap="RdBu_r", vmin=-DIFFERENCE_LIMIT, vmax=DIFFERENCE_LIMIT
             )
@@ -191,7 +206,7 @@ def _column(label: str, panel: Panel, modalities: tuple[str, ...]) -> Column:
         _slice(panel, name) if has else None for name, has in zip(modalities, made, strict=True)
     )
     differences = tuple(
-        _slice(panel, name) - _slice(panel, name, original=True) if has else None
+        _difference(panel, name) if has else None
         for name, has in zip(modalities, made, strict=True)
     )
     return Column(label, images, differences)
@@ -204,7 +219,13 @@ def _slice(panel: Panel, modality: str, original: bool = False) -> FloatArray:
     return np.asarray(planes[_PLANE], dtype=np.float32)
 
 
+def _difference(panel: Panel, modality: str) -> FloatArray | None:
+    """Take the slice of reconstruction - input; None where there is no input."""
+    original = _slice(panel, modality, original=True)
+    return None if is_missing(original) else _slice(panel, modality) - original
+
+
 def _empty(axis: Axes, words: str) -> None:
     """Leave a place without an image."""
     axis.spines[:].set_visible(False)
-    axis.text(0.5, 0.5, words, ha="center", va="center", fontsize=7, color=GREY)
+    say_instead(axis, words)
