@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from example_report import make_report, without_partition
 
+from isthmus.config.ablation.design import ContrastConfig
 from isthmus.stratification.partition import Partition
+from isthmus.study.ablation.findings import AblationContrast, AblationResult
 from isthmus.study.ablation.records import (
     AblationPlan,
     Arm,
@@ -19,6 +21,12 @@ from isthmus.study.ablation.records import (
 )
 from isthmus.study.ablation.scores import FoldScores, Scores, Strata, read_scores
 from isthmus.trial.records import FoldResult
+
+MSE = ContrastConfig(metric="validation_mse", direction="minimize")
+SIZE = ContrastConfig(metric="strata_n_strata", direction="either")
+FUSED = {"all": ("T1w", "FA"), "T1w": ("T1w",), "FA": ("FA",)}
+ALIKE = {"all": ("T1w",), "none": ("T1w",), "half": ("T1w",)}
+NOISE = np.random.default_rng(7).normal(scale=0.01, size=(8, 4))
 
 
 def plan_of(
@@ -173,3 +181,33 @@ def write_fold(
     lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
     (directory / "history.jsonl").write_text(lines, encoding="utf-8")
     (directory / "panels.npz").write_bytes(b"")
+
+
+def metrics_of(plan: AblationPlan, arm: int, block: int) -> dict[str, float]:
+    """Errors by modality, and their mean; each arm is 0.1 above the one before it."""
+    fused = plan.arms[arm].modalities
+    values = {m: 0.5 + 0.1 * arm + i + NOISE[arm, block] for i, m in enumerate(fused)}
+    return {
+        **{f"validation_mse/{m}": v for m, v in values.items()},
+        "validation_mse": float(np.mean(list(values.values()))),
+        "strata_n_strata": 5.0,
+    }
+
+
+def write_all(
+    plan: AblationPlan, output: Path, leave_out: tuple[tuple[int, int], ...] = ()
+) -> None:
+    """Leave all folds but some, by number of the run and of the fold."""
+    names = [arm.name for arm in plan.arms]
+    for run in plan.runs:
+        for fold in range(plan.n_folds):
+            block = plan.seeds.index(run.seed) * plan.n_folds + fold
+            if (run.number, fold) not in leave_out:
+                metrics = metrics_of(plan, names.index(run.arm), block)
+                write_fold(output, run, fold, metrics)
+
+
+def said(result: AblationResult, name: str, metric: int = 0) -> AblationContrast:
+    """Find a contrast by how its name begins."""
+    contrasts = result.findings[metric].contrasts
+    return next(one for one in contrasts if one.comparison.name.startswith(name))

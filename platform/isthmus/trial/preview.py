@@ -5,11 +5,13 @@ from typing import Any
 
 from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.participants import load_participants
+from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError
 from isthmus.training.order import slicing
 from isthmus.trial.facts import Facts, cohort_facts, model_facts, trial_facts
 from isthmus.trial.run import prepare_trial
+from isthmus.trial.subset_records import WITHOUT_DROPOUT
 from isthmus.volumes.reference import resolve_settings
 from isthmus.volumes.sources import ImageSource, Sources, image_sources, is_there
 from isthmus.volumes.store import open_store
@@ -69,6 +71,8 @@ def preview(experiment: Experiment) -> Preview:
     sources = image_sources(experiment, participants)
     absent, notes = _absent(experiment, sources)
     complete = participants.select([name for name in participants.ids if name not in absent])
+    if config.controls.subset_grid and not config.training.modality_dropout:
+        notes.append(f"controls.subset_grid: {WITHOUT_DROPOUT}")
     slicing(config.training, config.execution.workers)
     facts: Facts = {"n_listed": len(participants.ids)}
     try:

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+WITHOUT_DROPOUT = (
+    "Trained without modality dropout: from subsets that no training subject had, the model "
+    "answers outside of what it has seen."
+)
 Outcome = Literal["partition", "degenerate_partition", "non_convergence", "not_possible"]
 
 
@@ -98,10 +102,7 @@ class SubsetGrid:
         """What to know where the model was never taught to do with less."""
         if self.modality_dropout != 0.0 or len(self.modalities) < 2:
             return None
-        return (
-            "Trained without modality dropout: from subsets that no training subject had, the "
-            "model answers outside of what it has seen."
-        )
+        return WITHOUT_DROPOUT
 
     def agreement(self, given: tuple[str, ...], metric: Literal["ari", "ami"]) -> float | None:
         """Tell how far the partition of one subset agrees with that of the full set.

@@ -199,6 +199,35 @@ def test_every_arm_shows_the_same_person(subsets, folder):
     assert len(images) == 3 + 2 * 10
 
 
+def test_an_image_that_the_subject_lacks_is_called_missing(subsets, folder, tmp_path):
+    panels = {}
+    for arm, file in subsets.panels.items():
+        kept = load_panels(folder / "subsets" / file)
+        lacking = [
+            replace(
+                one,
+                inputs=tuple(
+                    tuple(np.full_like(x, np.nan) for x in own) if name == "FA" else own
+                    for name, own in zip(one.modalities, one.inputs, strict=True)
+                ),
+            )
+            for one in kept
+        ]
+        save_panels(lacking, tmp_path / f"{arm}.npz")
+        panels[arm] = f"{arm}.npz"
+    view = side_by_side_view(replace(subsets, panels=panels), tmp_path)
+    assert "lacks FA, so that is synthesised" in view.in_words
+    assert view.columns[0].images[1] is not None
+    assert view.columns[0].differences[1] is None
+    figure = side_by_side_figure(view)
+    words = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert words.count("missing") == 1
+    images = [np.asarray(i.get_array()) for axis in figure.axes for i in axis.get_images()]
+    # without the original of FA, and the differences of its 4 reconstructions
+    assert len(images) == 3 + 2 * 10 - 1 - 4
+    assert all(np.isfinite(image).all() for image in images)
+
+
 def test_arms_without_the_compared_subject_are_named(skips, folder, tmp_path):
     panels = {}
     for arm, file in skips.panels.items():

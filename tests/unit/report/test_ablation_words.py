@@ -84,8 +84,8 @@ def test_not_resolvable_says_what_could_be_and_what_would_have_been_found(skips)
     words = said(skips, verdict="not_resolvable", ci_low=-0.001, ci_high=0.003)
     assert words == (
         "none against all: not resolvable at this n: the difference in validation_mse could be "
-        "anything from -0.001 to +0.003; 2 seeds x 5 folds of 48 subjects would have found 0.004 "
-        "with a power of 80 %."
+        "anything from -0.001 to +0.003 (95 % interval); 2 seeds x 5 folds of 48 subjects would "
+        "have found 0.004 with a power of 80 % after Holm over 2."
     )
     with_margin = said(skips, verdict="not_resolvable", margin=0.0005)
     assert "not shown to be within the margin of 0.0005 either" in with_margin

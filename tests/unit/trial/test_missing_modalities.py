@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,19 @@ from isthmus.cohort.phantom import PhantomConfig, make_phantom
 from isthmus.config.load import load_experiment
 from isthmus.config.paths import put
 from isthmus.config.search_metrics import OF_SUBSETS, SYNTHESIS, why_not_sought
-from isthmus.core.errors import CohortError
+from isthmus.core.errors import CohortError, ConfigError
 from isthmus.report.fold_files import SUBSETS, draw_fold
+from isthmus.report.pictures import reconstruction_figure, save_png
 from isthmus.report.run_naming import legal_names
+from isthmus.report.subset_figures import subset_figure
 from isthmus.report.subset_views import subset_tables
 from isthmus.report.summary import summary_tables
 from isthmus.stratification.partition import Partition
+from isthmus.study.prospects import prospect_of
 from isthmus.training.encoder import load_encoder
 from isthmus.training.launch import InProcessLauncher
 from isthmus.trial.panels import load_panels
+from isthmus.trial.preflight import require_images
 from isthmus.trial.preview import preview
 from isthmus.trial.records import FoldResult
 from isthmus.trial.run import prepare_trial, run_trial
@@ -230,11 +235,82 @@ def test_a_failed_clustering_is_an_outcome_and_agrees_with_nothing():
         ),
     )
     metrics = grid.metrics()
-    assert metrics["subset_ari"] == 0.5
+    assert metrics["subset_ari"] == 0.25  # as in the draws of the robustness job: none is 0
+    nothing = replace(
+        grid, agreements=(*grid.agreements[:2], agreement(both, None, "non_convergence"))
+    )
+    assert nothing.agreement(("T1w",), "ari") is None
+    assert "subset_ari" not in nothing.metrics()
     assert metrics["synthesis_delta_mse/FA"] == pytest.approx(0.01)
     assert metrics["synthesis_delta_mse/T1w"] == pytest.approx(-0.02)
     assert metrics["synthesis_delta_mse"] == pytest.approx(-0.005)
     assert SubsetGrid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+
+
+def test_a_model_that_was_not_taught_to_do_with_less_is_marked(studied, incomplete):
+    result, _ = studied
+    grid = result.folds[0].subset_grid
+    assert grid.modality_dropout == 0.4
+    assert grid.caution is None
+    untaught = replace(grid, modality_dropout=0.0)
+    assert "outside of what it has seen" in untaught.caution
+    assert "WITHOUT modality dropout" in subset_figure(untaught).get_suptitle()
+    assert "WITHOUT" not in subset_figure(grid).get_suptitle()
+    folds = tuple(replace(fold, subset_grid=untaught) for fold in result.folds)
+    assert untaught.caution in subset_tables(replace(result, folds=folds))[0].note
+    assert untaught.caution not in subset_tables(result)[0].note
+    settings = ["training.modality_dropout=0", "controls.subset_grid=true"]
+    found = preview(load_experiment(incomplete, settings))
+    assert any("outside of what it has seen" in note for note in found.notes)
+    # a record of the time before it said so
+    old = {key: value for key, value in grid.to_json().items() if key != "modality_dropout"}
+    assert SubsetGrid.from_json(old).caution is None
+
+
+def test_a_check_says_what_the_grid_costs(incomplete):
+    found = preview(load_experiment(incomplete))
+    n_subjects, n_folds = found.facts["n_subjects"], found.facts["n_folds"]
+    assert found.facts["subset_grid"] == (
+        f"7 subsets: about {7 * n_subjects} reconstructions, {6 * n_subjects * n_folds} "
+        f"embeddings, {7 * n_folds} clusterings"
+    )
+    plain = load_experiment(incomplete, ["training.modality_dropout=0"])
+    assert "subset_grid" not in preview(plain).facts
+
+
+def test_arms_whose_modalities_some_subjects_lack_are_known_before_they_run(incomplete):
+    base = prepare_trial(load_experiment(incomplete))
+    with pytest.raises(ConfigError, match=r"of a fused modality \(FA\), but \d+ of"):
+        prospect_of(base, {"model.modalities": ["FA"]}, {}, lambda _: None, "this arm")
+
+
+def test_a_fold_that_cannot_be_normalised_stops_the_trial_before_it_starts(incomplete):
+    trial = prepare_trial(load_experiment(incomplete))
+    having = {name for name in trial.store.participant_ids if trial.store.known(name, ["NDI"])[0]}
+    folds = tuple(
+        replace(fold, train=tuple(name for name in fold.train if name not in having))
+        for fold in trial.split.folds
+    )
+    split = replace(trial.split, folds=folds)
+    for settings in ([], ["volumes.normalisation.leaky=true"]):
+        config = load_experiment(incomplete, settings).config
+        require_images(config, trial.store, trial.split)
+        with pytest.raises(ConfigError, match=r"^Fold 0: .* there are \{.*'NDI': 0"):
+            require_images(config, trial.store, split)
+
+
+def test_pictures_say_what_is_missing(studied, tmp_path):
+    _, directory = studied
+    panel = load_panels(directory / "fold-0/panels.npz")[0]
+    nothing = tuple(np.full_like(plane, np.nan) for plane in panel.inputs[1])
+    lacking = replace(panel, inputs=(panel.inputs[0], nothing, panel.inputs[2]))
+    figure = reconstruction_figure(lacking)
+    words = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert words.count("missing") == 3
+    assert len(words) == 6
+    save_png(figure, tmp_path / "missing.png")
+    whole = reconstruction_figure(replace(panel, inputs=(panel.inputs[0],) * 3))
+    assert not [text for axis in whole.axes for text in axis.texts]
 
 
 def test_partition_outcomes_are_typed(studied):

@@ -88,7 +88,10 @@ def what_failed(result: AblationResult) -> tuple[str, ...]:
     """
     said = [one.in_words for one in failures(result)]
     if said:
-        said.append("Arms that lack a fold are compared with none; the others are.")
+        said.append(
+            "Arms that lack a fold are compared with none; the others are. Averages over several "
+            "pairs of arms leave out those of an arm that failed."
+        )
     said += [
         f"{arm_label(result.plan, arm.name)} cannot be built: {arm.infeasible}"
         for arm in result.plan.arms
@@ -109,7 +112,8 @@ def cautions(result: AblationResult) -> tuple[str, ...]:
     -------
     tuple of str
         Of leaky arms, of means over different modalities, of effects that cannot be told apart,
-        of a single seed; empty if there is nothing.
+        of kinds of comparison that were corrected apart, of a single seed; empty if there is
+        nothing.
     """
     plan = result.plan
     leaky = [arm.name for arm in plan.arms if arm.leaky]
@@ -138,12 +142,27 @@ def cautions(result: AblationResult) -> tuple[str, ...]:
         for note in one.notes
         if not note.startswith("Leaky")
     )
+    said += _corrected_apart(result)
     if len(plan.seeds) == 1:
         said.append(
             "There is one seed: what another start of the training, or other folds, would change "
             "is not in the intervals."
         )
     return tuple(said)
+
+
+def _corrected_apart(result: AblationResult) -> list[str]:
+    """Say that the primary metric's comparisons are of several kinds, each with its own level."""
+    finding = primary_of(result)
+    contrasts = finding.contrasts if finding is not None else ()
+    families = dict.fromkeys(one.family for one in contrasts if one.family)
+    if len(families) < 2:
+        return []
+    kinds = "; ".join(family.partition(" by ")[0] for family in families)
+    return [
+        f"Comparisons were corrected kind by kind ({kinds}): the level of "
+        f"{100 * result.alpha:.3g} % is that of each kind, not of all of them together."
+    ]
 
 
 def contrasts_about(

@@ -5,7 +5,12 @@ The same sentences stand on the page, in the summary and on the terminal.
 
 from collections.abc import Sequence
 
-from isthmus.report.ablation.labels import arm_label, comparison_label, fuse_differently
+from isthmus.report.ablation.labels import (
+    arm_label,
+    comparison_label,
+    fuse_differently,
+    mixes_modalities,
+)
 from isthmus.report.strata_words import number
 from isthmus.study.ablation.findings import (
     AblationContrast,
@@ -59,7 +64,7 @@ def verdict_in_words(
         said = _not_resolvable(result, finding, contrast, label)
     else:
         said = _resolved(result, finding, contrast, label)
-    return _sentence(f"{said}{_compared_on(result.plan, contrast)}")
+    return _sentence(f"{said}{_compared_on(result.plan, finding, contrast)}")
 
 
 def has_numbers(contrast: AblationContrast) -> bool:
@@ -232,23 +237,33 @@ def _not_resolvable(
         alone = f"{p_in_words(contrast.p_value)} alone, but {adjusted} {corrected}; "
     said = (
         f"{label}: not resolvable at this n: {alone}the difference in {finding.metric} could be "
-        f"anything from {low} to {high}"
+        f"anything from {low} to {high} ({level_in_words(result.alpha)})"
     )
     if contrast.smallest_resolvable is not None:
         said += (
             f"; {sample_in_words(finding.blocks)} would have found "
             f"{number(contrast.smallest_resolvable)} with a power of {100 * result.power:.3g} %"
         )
+        if len(family_of(finding, contrast)) > 1:
+            said += f" {_corrected(result, finding, contrast)}"
     if contrast.margin is not None:
         said += f". It is not shown to be within the margin of {number(contrast.margin)} either"
     return said
 
 
-def _compared_on(plan: AblationPlan, contrast: AblationContrast) -> str:
-    """Say on which modalities, where arms fuse different ones."""
-    if not contrast.modalities or not fuse_differently(plan.arms):
-        return ""
-    return f"; compared on {', '.join(contrast.modalities)}"
+def _compared_on(plan: AblationPlan, finding: MetricFindings, contrast: AblationContrast) -> str:
+    """Say over how many pairs, and on which modalities where arms fuse different ones."""
+    comparison, said = contrast.comparison, ""
+    if comparison.kind in ("main_effect", "modality") and contrast.verdict in (
+        "equivalent",
+        "not_resolvable",
+    ):
+        said = f"; averaged over {_counted(len(comparison.pairs), 'pair')} of arms"
+    if contrast.modalities and fuse_differently(plan.arms):
+        return f"{said}; compared on {', '.join(contrast.modalities)}"
+    if len(comparison.pairs) > 1 and mixes_modalities(plan, finding.metric):
+        return f"{said}; each pair is compared on the modalities that both of its arms fuse"
+    return said
 
 
 def _by(contrast: AblationContrast) -> str:

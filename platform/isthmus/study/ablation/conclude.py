@@ -13,7 +13,7 @@ from isthmus.study.ablation.findings import (
     LearningCurve,
     MetricFindings,
 )
-from isthmus.study.ablation.paired import pair
+from isthmus.study.ablation.paired import pair, without_failed
 from isthmus.study.ablation.records import AblationPlan, Progress
 from isthmus.study.ablation.scores import Scores, read_scores
 from isthmus.training.history import HISTORY_FILE, read_history
@@ -47,7 +47,8 @@ def conclude(
     -------
     AblationResult
         Comparisons of arms that are not whole are ``unpaired``, with the reason; the others are
-        decided.
+        decided. An effect that is averaged over pairs leaves out those with a failed arm, says so,
+        and holds the others (`isthmus.study.ablation.paired.without_failed`).
 
     Notes
     -----
@@ -100,7 +101,9 @@ def _contrasts(
     """Test the plan's comparisons, kind by kind."""
     found: dict[tuple[str, str], AblationContrast] = {}
     for kind in KINDS:
-        family = [one for one in scores.plan.comparisons if one.kind == kind]
+        family = [
+            without_failed(scores, one) for one in scores.plan.comparisons if one.kind == kind
+        ]
         candidates = [(one, pair(scores, one, asked.metric)) for one in family]
         for contrast in decide_family(scores, candidates, asked, inference):
             found[contrast.comparison.name, kind] = contrast

@@ -1,12 +1,13 @@
 """A family of comparisons by one metric: tested, corrected together, put into words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from isthmus.config.ablation.design import ContrastConfig, InferenceConfig
 from isthmus.study.ablation.findings import AblationContrast
 from isthmus.study.ablation.paired import Paired, Unpaired
 from isthmus.study.ablation.records import Comparison
-from isthmus.study.ablation.scores import Scores
+from isthmus.study.ablation.scores import Scores, is_mean_over_modalities
 from isthmus.study.inference.resampled_t import Outcome, ResampledT, mean_ratio, resampled_t
 from isthmus.study.inference.verdict import Judgement, Rule, judge
 
@@ -17,6 +18,9 @@ KINDS = {
     "interaction": "interactions",
     "modality": "effects of adding a modality",
 }
+
+_NORMALISATION = "volumes.normalisation."
+_OF_STRATA = ("strata_", "subset_")
 
 Candidate = tuple[Comparison, Paired | Unpaired]
 
@@ -74,14 +78,19 @@ def decide_family(
     ):
         comparison = candidates[i][0]
         family = f"{len(paired)} {KINDS[comparison.kind]} by {asked.metric}, {inference.correction}"
-        notes = (judgement.note, *_notes(scores, comparison))
+        notes = (judgement.note, *_notes(scores, comparison, asked.metric))
+        if asked.relative_margin is not None and margin is None:
+            notes += ("The reference's mean is 0, of which there is no share to be the margin.",)
         contrasts[i] = _contrast(
             comparison, found, outcome, judgement, margin, inference.alpha, family, notes
         )
     for i, (comparison, left_out) in enumerate(candidates):
         if isinstance(left_out, Unpaired):
             contrasts[i] = AblationContrast(
-                comparison, left_out.verdict, left_out.reason, notes=_notes(scores, comparison)
+                comparison,
+                left_out.verdict,
+                left_out.reason,
+                notes=_notes(scores, comparison, asked.metric),
             )
     return tuple(contrasts[i] for i in range(len(candidates)))
 
@@ -129,7 +138,7 @@ def _margin(asked: ContrastConfig, found: Paired) -> float | None:
     return asked.relative_margin * abs(found.level) or None
 
 
-def _notes(scores: Scores, comparison: Comparison) -> tuple[str, ...]:
+def _notes(scores: Scores, comparison: Comparison, metric: str) -> tuple[str, ...]:
     """Say what a reader of the verdict has to know."""
     names = dict.fromkeys(name for *pair, _ in comparison.pairs for name in pair)
     leaky = [name for name in names if scores.arm(name).leaky]
@@ -143,4 +152,53 @@ def _notes(scores: Scores, comparison: Comparison) -> tuple[str, ...]:
         notes.append(
             "Seeds share a split: their differences are averaged, fold by fold, before the test."
         )
+    scaled = [_scaling(scores.arm(name).settings) for name in names]
+    if is_mean_over_modalities(metric.partition("/")[0]) and any(s != scaled[0] for s in scaled):
+        notes.append(
+            f"{', '.join(names)} scale images in ways of their own, so that their errors are not "
+            "in the same units."
+        )
+    if metric.startswith(_OF_STRATA) and _clusters_who_was_trained_on(scores):
+        notes.append(
+            "Strata are of the same subjects in every block: their intervals and p-values hold "
+            "what training again would change, and not what other subjects would. Their verdicts "
+            "are about this cohort."
+        )
+    notes += _left_out(scores, comparison)
     return tuple(notes)
+
+
+def _scaling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick out what decides the units of an arm's images."""
+    return {path: value for path, value in settings.items() if path.startswith(_NORMALISATION)}
+
+
+def _clusters_who_was_trained_on(scores: Scores) -> bool:
+    """Tell whether partitions are of more than the held-out subjects."""
+    return any(
+        fold is not None
+        and fold.strata is not None
+        and len(fold.strata.participant_ids) > fold.n_test
+        for of_arm in scores.folds.values()
+        for fold in of_arm
+    )
+
+
+def _left_out(scores: Scores, comparison: Comparison) -> list[str]:
+    """Say over which pairs an effect is not averaged, that was planned with more."""
+    planned = next(
+        (
+            one.pairs
+            for one in scores.plan.comparisons
+            if (one.name, one.kind) == (comparison.name, comparison.kind)
+        ),
+        comparison.pairs,
+    )
+    if len(planned) == len(comparison.pairs):
+        return []
+    failed = dict.fromkeys(a for *pair, _ in planned for a in pair if a in scores.failed)
+    return [
+        f"{comparison.name}: averaged over {len(comparison.pairs)} of {len(planned)} pairs of arms, "
+        f"without those of {', '.join(failed)}, which failed. It is not the effect over all, and "
+        "not to be set beside effects that are averaged over others."
+    ]

@@ -87,14 +87,14 @@ def rank_arms(
     Returns
     -------
     ranking : Ranking or None
-        Of the arms that are whole, each experiment once. A mean over modalities is taken over
-        those that all of them fuse.
+        Of the arms with a score in every block, each experiment once; `estimate_arms` says why
+        another has none. A mean over modalities is taken over those that all of them fuse.
     why_not : str
         Why there is none; empty if there is one.
     """
-    names = _whole(scores)
+    names = _whole(scores, asked.metric)
     if len(names) < 3:
-        return None, f"Ranking needs three arms with all their folds, and there are {len(names)}."
+        return None, f"Ranking needs three arms with all their scores, and there are {len(names)}."
     if len(scores.pools) < 2:
         return None, "Ranking needs two blocks or more, of different splits, and there is one."
     modalities: tuple[str, ...] = ()
@@ -110,7 +110,9 @@ def rank_arms(
         columns.append(scores.pooled(tuple(values)))
     found = friedman(np.array(columns).T, asked.direction == "maximize")
     comparisons = [
-        Comparison(f"{a} against {b}", "pair", ((a, b, 1.0),)) for a, b in combinations(names, 2)
+        # as in the comparisons with the baseline: the earlier arm is the reference
+        Comparison(f"{b} against {a}", "pair", ((b, a, 1.0),))
+        for a, b in combinations(names, 2)
     ]
     candidates = [(one, pair(scores, one, asked.metric, modalities or None)) for one in comparisons]
     pairs = decide_family(scores, candidates, asked, inference)
@@ -133,8 +135,12 @@ def rank_arms(
     return ranking, ""
 
 
-def _whole(scores: Scores) -> list[str]:
-    """List arms with all folds, each experiment once."""
+def _whole(scores: Scores, metric: str) -> list[str]:
+    """List arms with all scores, each experiment once."""
     return [
-        arm.name for arm in scores.plan.arms if arm.same_as is None and not scores.lacking[arm.name]
+        arm.name
+        for arm in scores.plan.arms
+        if arm.same_as is None
+        and not scores.lacking[arm.name]
+        and None not in scores.column(arm.name, metric)
     ]

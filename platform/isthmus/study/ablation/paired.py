@@ -1,6 +1,6 @@
 """Paired differences of a comparison: the same folds, and the modalities that both sides have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from isthmus.study.ablation.records import Comparison
@@ -107,6 +107,46 @@ def pair(
         level=level / total,
         modalities=averaged.pop() if len(averaged) == 1 else (),
     )
+
+
+def without_failed(scores: Scores, comparison: Comparison) -> Comparison:
+    """Leave pairs with a failed arm out of an average that means something without them.
+
+    Parameters
+    ----------
+    scores : Scores
+        Which arms failed.
+    comparison : Comparison
+        Pairs of arms.
+
+    Returns
+    -------
+    Comparison
+        Of a modality, or of a main effect whose pairs differ in one factor each: over the pairs
+        that are left, all with one weight. The same as it came where no arm failed, where no pair
+        would be left, and of all others: in a fraction effects cancel over all arms alone, and an
+        interaction is no average of pairs.
+
+    Notes
+    -----
+    Each pair is a paired comparison of its own, and the average is over what else an arm has. With
+    fewer pairs it is over fewer such settings, which is another quantity than that of an effect
+    with all of them, and must be said. An arm that is still to come leaves nothing out: otherwise
+    an effect would be tested early, over whichever arms happen to be done.
+    """
+    averaged = comparison.kind in ("modality", "main_effect")
+    left = [pair for pair in comparison.pairs if not scores.failed & set(pair[:2])]
+    if not averaged or not left or not all(_differ_in_one(scores, *p[:2]) for p in left):
+        return comparison
+    whole = sum(weight for *_, weight in left)
+    pairs = tuple((arm, reference, weight / whole) for arm, reference, weight in left)
+    return comparison if len(left) == len(comparison.pairs) else replace(comparison, pairs=pairs)
+
+
+def _differ_in_one(scores: Scores, arm: str, reference: str) -> bool:
+    """Tell whether two arms are at the same level of all factors but one."""
+    one, other = scores.arm(arm).levels, scores.arm(reference).levels
+    return sum(one.get(name) != other.get(name) for name in {*one, *other}) == 1
 
 
 def unpaired(scores: Scores, comparison: Comparison) -> Unpaired | None:

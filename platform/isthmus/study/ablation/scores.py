@@ -1,6 +1,7 @@
 """What an ablation's folds have scored: read off the trials' folders, block by block."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ class Scores:
     pools : tuple of tuple of int
         Indices of the blocks that have one and the same training and held-out subjects. Of several
         only where seeds share a split that was read from a file.
+    failed : frozenset of str
+        Arms that lack a fold because it failed, and not because it is still to come.
     """
 
     plan: AblationPlan
@@ -73,6 +76,7 @@ class Scores:
     folds: Mapping[str, tuple[FoldScores | None, ...]]
     lacking: Mapping[str, str]
     pools: tuple[tuple[int, ...], ...]
+    failed: frozenset[str] = frozenset()
 
     def arm(self, name: str) -> Arm:
         """Look an arm up.
@@ -198,19 +202,26 @@ def read_scores(plan: AblationPlan, progress: Progress, output: Path) -> Scores:
             read[of_seed[seed], fold] if seed in of_seed else None for seed, fold in pairs
         )
     states = {(one.run, one.fold): one for one in progress.folds}
+    failures = {one.run for one in progress.folds if one.state == "failed"}
     return Scores(
         plan,
         tuple(_block(plan, i, seed, fold, folds) for i, (seed, fold) in enumerate(pairs)),
         folds,
         {arm.name: _why_lacking(arm, plan, folds[arm.name], states) for arm in plan.arms},
         _pools(plan.runs, pairs),
+        frozenset(
+            arm.name
+            for arm in plan.arms
+            if None in folds[arm.name] and failures & {run.number for run in plan.runs_of(arm.name)}
+        ),
     )
 
 
 def _read_fold(path: Path) -> FoldScores | None:
     """Read a fold's scores and strata; None where there is no such file of this version.
 
-    The file holds every draw of the robustness job too, which are not looked at.
+    The file holds every draw of the robustness job too, which are not looked at. What is no finite
+    number is no score.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -219,7 +230,9 @@ def _read_fold(path: Path) -> FoldScores | None:
         if found["kind"] == "partition":
             strata = Strata(tuple(found["participant_ids"]), tuple(found["labels"]))
         return FoldScores(
-            metrics=content["metrics"],
+            metrics={
+                name: value for name, value in content["metrics"].items() if math.isfinite(value)
+            },
             n_train=content["n_train"] + content["n_monitor"],
             n_test=content["n_validation"],
             strata=strata,

@@ -1,56 +1,30 @@
 """From folders with folds to findings: pairing, what is refused, and what is written down."""
 
-from collections.abc import Callable
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
-from simulated_ablation import plan_of, progress_of, scores_of, write_fold
+from simulated_ablation import (
+    ALIKE,
+    FUSED,
+    MSE,
+    NOISE,
+    SIZE,
+    plan_of,
+    progress_of,
+    said,
+    scores_of,
+    write_all,
+)
 from statsmodels.stats.multitest import multipletests
 
 from isthmus.config.ablation.design import ContrastConfig, InferenceConfig
 from isthmus.study.ablation.conclude import conclude
-from isthmus.study.ablation.findings import AblationContrast, AblationResult
 from isthmus.study.ablation.paired import Paired, pair
-from isthmus.study.ablation.records import AblationPlan, Comparison, Progress
+from isthmus.study.ablation.records import Comparison, Progress
 from isthmus.study.inference.resampled_t import resampled_t
-
-MSE = ContrastConfig(metric="validation_mse", direction="minimize")
-SIZE = ContrastConfig(metric="strata_n_strata", direction="either")
-FUSED = {"all": ("T1w", "FA"), "T1w": ("T1w",), "FA": ("FA",)}
-ALIKE = {"all": ("T1w",), "none": ("T1w",), "half": ("T1w",)}
-NOISE = np.random.default_rng(7).normal(scale=0.01, size=(8, 4))
-Conclude = Callable[..., AblationResult]
-
-
-def metrics_of(plan: AblationPlan, arm: int, block: int) -> dict[str, float]:
-    """Errors by modality, and their mean; each arm is 0.1 above the one before it."""
-    fused = plan.arms[arm].modalities
-    values = {m: 0.5 + 0.1 * arm + i + NOISE[arm, block] for i, m in enumerate(fused)}
-    return {
-        **{f"validation_mse/{m}": v for m, v in values.items()},
-        "validation_mse": float(np.mean(list(values.values()))),
-        "strata_n_strata": 5.0,
-    }
-
-
-def write_all(
-    plan: AblationPlan, output: Path, leave_out: tuple[tuple[int, int], ...] = ()
-) -> None:
-    names = [arm.name for arm in plan.arms]
-    for run in plan.runs:
-        for fold in range(plan.n_folds):
-            block = plan.seeds.index(run.seed) * plan.n_folds + fold
-            if (run.number, fold) not in leave_out:
-                metrics = metrics_of(plan, names.index(run.arm), block)
-                write_fold(output, run, fold, metrics)
-
-
-def said(result: AblationResult, name: str, metric: int = 0) -> AblationContrast:
-    contrasts = result.findings[metric].contrasts
-    return next(one for one in contrasts if one.comparison.name.startswith(name))
 
 
 def test_arms_that_fuse_the_same_are_compared_as_they_are(tmp_path: Path) -> None:
@@ -232,19 +206,6 @@ def test_a_metric_that_is_missing_somewhere_is_undefined_with_the_count(tmp_path
     assert result.findings[0].arms[0].why_not == "all has no validation_ssim in 4 of 4 blocks."
 
 
-def test_seeds_that_share_a_split_count_once(tmp_path: Path) -> None:
-    plan = plan_of(ALIKE, "all", one_split=True)
-    write_all(plan, tmp_path)
-    result = conclude(plan, progress_of(plan), tmp_path, [MSE], InferenceConfig())
-    found = said(result, "none")
-    shift = (NOISE[1] - NOISE[0]).reshape(2, 2).mean(axis=0) + 0.1
-    assert plan.arms[1].name == "none"
-    assert found.n_blocks == 2
-    assert found.p_value == pytest.approx(resampled_t(list(shift), 12 / 48).p_value)
-    assert "Seeds share a split" in found.notes[0]
-    assert len(result.findings[0].blocks) == 4
-
-
 def test_one_fold_and_one_seed_are_too_few(tmp_path: Path) -> None:
     plan = plan_of(ALIKE, "all", n_seeds=1, n_folds=1)
     write_all(plan, tmp_path)
@@ -256,13 +217,35 @@ def test_one_fold_and_one_seed_are_too_few(tmp_path: Path) -> None:
     assert "two blocks" in result.findings[0].why_not_ranked
 
 
-def test_leaky_arms_are_compared_and_marked(tmp_path: Path) -> None:
-    plan = plan_of(ALIKE, "all", leaky=["half"])
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_what_is_no_finite_number_is_no_score(tmp_path: Path, score: float) -> None:
+    plan = plan_of({**ALIKE, "third": ("T1w",)}, "all")
     write_all(plan, tmp_path)
+    run = plan.runs_of("none")[0]
+    file = tmp_path / run.folder / "fold-0" / "fold.json"
+    content = json.loads(file.read_text())
+    content["metrics"]["validation_mse"] = score
+    file.write_text(json.dumps(content))
     result = conclude(plan, progress_of(plan), tmp_path, [MSE], InferenceConfig())
+    assert said(result, "none").verdict == "undefined"
+    assert said(result, "none").reason == "none has no validation_mse in 1 of 4 blocks."
     assert said(result, "half").verdict == "worse"
-    assert said(result, "half").notes[0].startswith("Leaky: the normalisation of half saw")
-    assert said(result, "none").notes == ()
+    ranking = result.findings[0].ranking
+    assert ranking is not None
+    assert set(ranking.arms) == {"all", "half", "third"}
+
+
+def test_a_pair_has_one_reference_wherever_it_is_compared(tmp_path: Path) -> None:
+    """A relative margin is a share of the reference, so it must be the same arm in both tables."""
+    plan = plan_of(ALIKE, "all")
+    write_all(plan, tmp_path)
+    asked = replace_margin(0.3)
+    (finding,) = conclude(plan, progress_of(plan), tmp_path, [asked], InferenceConfig()).findings
+    ranked = {one.comparison.name: one for one in finding.ranking.pairs}
+    for contrast in finding.contrasts:
+        again = ranked[contrast.comparison.name]
+        assert again.comparison.pairs == contrast.comparison.pairs
+        assert (again.difference, again.margin) == (contrast.difference, contrast.margin)
 
 
 def test_arms_are_ranked_and_grouped(tmp_path: Path) -> None:
