@@ -82,6 +82,28 @@ def null_factor(
     return np.stack([ridge_errors(of_arm, y, held_out) for of_arm in x], axis=1)
 
 
+def component_scores(
+    x_ASNP: FloatArray, y_SN: FloatArray, trained_SJN: FloatArray, scored_SJN: FloatArray
+) -> FloatArray:
+    """Relation (S, A, J) of the first component, learnt on some subjects, to a target in others.
+
+    The size of the correlation, as the strength of strata's association with a phenotype is one:
+    nothing of the target is learnt.
+    """
+    found = []
+    for j in range(trained_SJN.shape[1]):
+        weighted = x_ASNP * trained_SJN[:, j, :, None]
+        axes = np.linalg.eigh(np.swapaxes(weighted, -1, -2) @ x_ASNP)[1][..., -1]
+        code = np.einsum("asnp,asp->asn", x_ASNP, axes)
+        who = scored_SJN[:, j]
+        n = who.sum(axis=-1, keepdims=True)
+        code = (code - (code * who).sum(axis=-1, keepdims=True) / n) * who
+        target = (y_SN - (y_SN * who).sum(axis=-1, keepdims=True) / n) * who
+        size = np.sqrt((code**2).sum(axis=-1) * (target**2).sum(axis=-1))
+        found.append(np.abs((code * target).sum(axis=-1)) / size)
+    return np.stack(found, axis=-1).swapaxes(0, 1)
+
+
 def decide(
     scores_SAJ: FloatArray, rule: Rule, margin: float | None = None
 ) -> list[tuple[Judgement, ...]]:

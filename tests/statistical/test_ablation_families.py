@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 from simulated_ablation import labelled_scores, plan_of, scores_of
 from simulated_scores import (
     N_FOLDS,
@@ -24,6 +25,7 @@ from isthmus.study.ablation.agreement import agreement_findings
 from isthmus.study.ablation.contrasts import decide_family
 from isthmus.study.ablation.paired import pair
 from isthmus.study.ablation.records import Comparison
+from isthmus.study.inference.ranks import friedman
 from isthmus.study.inference.resampled_t import resampled_t
 from isthmus.study.inference.verdict import Rule
 
@@ -65,6 +67,24 @@ def test_any_false_claim_is_rare_beside_true_effects(
     _, high = acceptance(n, ALPHA)
     assert show(n_families_with(found, "better", "worse"), n, ALPHA) <= high
     assert n_families_with([family[:7] for family in decide(scores, RULE)], "better") == n
+
+
+@pytest.mark.parametrize(("n_arms", "n_blocks"), [(7, 5), (7, 10), (15, 10)])
+def test_arms_that_are_alike_are_seldom_called_different_by_their_ranks(
+    n_arms: int, n_blocks: int, acceptance: Region, simulations: Number, show: Show
+) -> None:
+    """Friedman's chi-square takes folds to be independent, and calls many of them different."""
+    n = simulations(1000)
+    scores = equicorrelated(np.random.default_rng([74, n_arms, n_blocks]), n, n_arms, n_blocks)
+    _, high = acceptance(n, ALPHA)
+    found = [friedman(of_study.T, False, RATIO) for of_study in scores]
+    assert show(sum(one.p_value < ALPHA for one in found), n, ALPHA, "corrected") <= high
+    naive = sum(chi2.sf(one.statistic, n_arms - 1) < ALPHA for one in found)
+    assert show(naive, n, ALPHA, "Friedman's chi-square") > 3 * high
+    scores[:, : n_arms // 2] -= 12.0
+    apart = [friedman(of_study.T, False, RATIO).p_value for of_study in scores]
+    power = sum(p < ALPHA for p in apart)
+    assert show(power, n, ALPHA, "half of the arms far from the others") > 0.99 * n
 
 
 def subset_errors(rng: np.random.Generator, n_studies: int) -> dict[tuple[str, ...], np.ndarray]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from simulated_scores import (
     N_SUBJECTS,
+    component_scores,
     decide,
     draw_folds,
     equicorrelated,
@@ -90,6 +91,37 @@ def test_where_training_subjects_matter_as_much_as_held_out_ones_the_level_is_ex
     count = show(n_families_with(decide(scores, RULE), "better", "worse"), n, ALPHA, "corrected")
     assert high < count <= 2 * ALPHA * n
     assert show(naive_rejections(scores, ALPHA), n, ALPHA, "paired t-test of folds") > 3 * count
+
+
+def test_scores_of_all_subjects_speak_of_this_cohort_alone(
+    acceptance: Region, simulations: Number, show: Show
+) -> None:
+    """Blocks that score the same subjects repeat the training, and not the subjects.
+
+    Arms read inputs of their own that are alike in the population, and in 60 subjects are not.
+    Where held-out subjects are scored, that is allowed for; where all are, as strata of all are, it
+    is not. What is left is the level in this cohort: arms that read the same inputs, and differ in
+    what chance makes of the training (a half of its subjects each).
+    """
+    n = simulations(1000)
+    rng = np.random.default_rng(56)
+    held_out = draw_folds(rng, n, 2)
+    everybody = np.ones_like(held_out)
+    x = rng.standard_normal((2, n, N_SUBJECTS, 3))
+    y = 0.3 * x.sum(axis=(0, 3)) + rng.standard_normal((n, N_SUBJECTS))
+    rule = Rule("maximize", ALPHA)
+
+    def count(scores: np.ndarray, label: str) -> int:
+        return show(n_families_with(decide(scores, rule), "better", "worse"), n, ALPHA, label)
+
+    _, high = acceptance(n, ALPHA)
+    assert count(component_scores(x, y, 1 - held_out, held_out), "held-out subjects") <= high
+    assert count(component_scores(x, y, 1 - held_out, everybody), "all subjects") > 5 * ALPHA * n
+    halves = rng.random((2, *held_out.shape)) < 0.5
+    by_chance = [
+        component_scores(x[:1], y, (1 - held_out) * half, everybody)[:, 0] for half in halves
+    ]
+    assert count(np.stack(by_chance, axis=1), "all subjects, the same inputs") <= high
 
 
 def test_more_seeds_do_not_shrink_the_interval_to_nothing() -> None:

@@ -22,12 +22,13 @@ def subset_tables(result: TrialResult) -> tuple[Table, ...]:
     -------
     tuple of Table
         Synthesis, each modality against the mean image, and the grid, a row a subset; none
-        where the trial did not look at subsets.
+        where the trial did not look at subsets, and no synthesis where nobody could be scored.
     """
     grids = [fold.subset_grid for fold in result.folds if fold.subset_grid is not None]
     if not grids:
         return ()
-    return (_grid_table(grids), _synthesis_table(result, grids[0].modalities))
+    synthesis = _synthesis_table(result, grids[0].modalities)
+    return (_grid_table(grids), synthesis) if synthesis.rows else (_grid_table(grids),)
 
 
 def _grid_table(grids: Sequence[SubsetGrid]) -> Table:
@@ -44,6 +45,11 @@ def _grid_table(grids: Sequence[SubsetGrid]) -> Table:
         "alone. * not given: synthesised. ARI, AMI: the partition of the fold's subjects embedded "
         "from these, with that from all modalities, 0 where there is none."
     )
+    reasons = dict.fromkeys(
+        item.reason for grid in grids for item in grid.agreements if item.reason is not None
+    )
+    if reasons:
+        note += f" Without a partition: {' '.join(reasons)}"
     caution = grids[0].caution
     if caution is not None:
         note += f" {caution}"

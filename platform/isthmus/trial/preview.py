@@ -73,6 +73,11 @@ def preview(experiment: Experiment) -> Preview:
     complete = participants.select([name for name in participants.ids if name not in absent])
     if config.controls.subset_grid and not config.training.modality_dropout:
         notes.append(f"controls.subset_grid: {WITHOUT_DROPOUT}")
+    if config.training.modality_dropout and len(config.fused_modalities) == 1:
+        notes.append(
+            "training.modality_dropout changes nothing: one image always stays, and a single "
+            "modality is fused."
+        )
     slicing(config.training, config.execution.workers)
     facts: Facts = {"n_listed": len(participants.ids)}
     try:

@@ -135,6 +135,38 @@ def test_arms_of_other_modalities_name_what_they_were_compared_on(subsets):
     )
 
 
+def test_an_average_says_over_how_many_pairs_whatever_came_of_it(skips):
+    effect = Comparison("adding T1w", "modality", (("a", "b", 0.5), ("c", "d", 0.5)))
+    unsure = said(skips, comparison=effect, verdict="not_resolvable")
+    assert unsure.startswith("adding T1w, averaged over 2 pairs of arms: not resolvable at this n:")
+    alike = said(skips, comparison=effect, verdict="equivalent", margin=0.1)
+    assert alike.startswith("adding T1w, averaged over 2 pairs of arms: equivalent")
+
+
+def test_pairs_that_are_compared_on_other_modalities_each_are_said_to_be(subsets):
+    effect = Comparison("adding T1w", "modality", (("a", "b", 0.5), ("c", "d", 0.5)))
+    contrast = replace(TESTED, comparison=effect)
+    words = [verdict_in_words(subsets, finding, contrast) for finding in subsets.findings]
+    by_modality = "; each pair is compared on the modalities that both of its arms fuse."
+    assert subsets.findings[0].metric == "validation_mse"
+    assert words[0].endswith(by_modality)
+    assert not words[2].endswith(by_modality)
+
+
+def test_kinds_that_are_corrected_apart_are_said_to_be(skips):
+    other = replace(TESTED, family="3 main effects by validation_mse, holm")
+
+    def careful(*contrasts):
+        finding = replace(skips.findings[0], contrasts=contrasts)
+        passages = lead_of(replace(skips, findings=(finding,)))
+        lines = [line for one in passages if one.title == "To be careful of" for line in one.lines]
+        return [line for line in lines if "kind by kind" in line]
+
+    (line,) = careful(TESTED, other)
+    assert "(2 comparisons with the baseline; 3 main effects): the level of 5 %" in line
+    assert careful(TESTED, TESTED) == []
+
+
 def test_blocks_of_other_sizes_are_said_as_a_range():
     blocks = (Block(1, 0, 30, 10), Block(1, 1, 31, 10), Block(2, 0, 30, 10))
     assert sample_in_words(blocks) == "2 seeds x 2 folds of 40 to 41 subjects"

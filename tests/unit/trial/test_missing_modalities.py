@@ -278,10 +278,42 @@ def test_a_check_says_what_the_grid_costs(incomplete):
     assert "subset_grid" not in preview(plain).facts
 
 
+def test_a_check_says_that_a_single_image_is_never_withheld(ran):
+    file = ran.directory / "experiment.yaml"
+    settings = ["training.modality_dropout=0.5", "model.modalities=[FA]"]
+    found = preview(load_experiment(file, settings))
+    assert any("modality_dropout changes nothing" in note for note in found.notes)
+    assert not any("modality_dropout" in note for note in preview(load_experiment(file)).notes)
+    assert "subset_grid" not in found.facts
+
+
+def test_a_grid_that_nobody_can_be_scored_on_says_why(studied):
+    result, _ = studied
+    grid = result.folds[0].subset_grid
+    outcomes = tuple(
+        SubsetAgreement(item.given, 0, "not_possible", None, None, None, "Too few.")
+        for item in grid.agreements
+    )
+    empty = replace(grid, n_held_out=0, scores=(), agreements=outcomes)
+    metrics = {k: v for k, v in result.folds[0].metrics.items() if not k.startswith("synthesis")}
+    folds = tuple(replace(fold, subset_grid=empty, metrics=metrics) for fold in result.folds)
+    (table,) = subset_tables(replace(result, folds=folds))
+    assert {row[1:] for row in table.rows} == {("-", "-", "-", "-", "-", "0 of 2")}
+    assert table.note.endswith("Without a partition: Too few.")
+    assert empty.metrics() == {}
+
+
 def test_arms_whose_modalities_some_subjects_lack_are_known_before_they_run(incomplete):
     base = prepare_trial(load_experiment(incomplete))
-    with pytest.raises(ConfigError, match=r"of a fused modality \(FA\), but \d+ of"):
-        prospect_of(base, {"model.modalities": ["FA"]}, {}, lambda _: None, "this arm")
+    reasons = []
+    for modality in MODALITIES:
+        lacks = [x for x in base.store.participant_ids if not base.store.known(x, [modality])[0]]
+        if lacks:
+            with pytest.raises(ConfigError) as refused:
+                prospect_of(base, {"model.modalities": [modality]}, {}, lambda _: None, "this arm")
+            reasons.append(str(refused.value))
+            assert f"of a fused modality ({modality}), but {len(lacks)} of" in reasons[-1]
+    assert reasons
 
 
 def test_a_fold_that_cannot_be_normalised_stops_the_trial_before_it_starts(incomplete):

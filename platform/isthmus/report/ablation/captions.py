@@ -30,8 +30,9 @@ _CAPTIONS = {
         "Critical-difference diagram of the primary metric",
         "Arms at their average rank over folds and seeds, 1 is best, left. A bar joins neighbours "
         "of which no two differ significantly, after correction over all pairs.",
-        "How large differences are, and that joined arms are the same. Friedman's p is too small, "
-        "since blocks of one cohort overlap: it is a look at all arms together, the pairs decide.",
+        "How large differences are, that joined arms are the same, and that arms without a bar in "
+        "common differ: the table of pairs says which do. Friedman's p is corrected for the "
+        "overlap of folds, as an approximation: a look at all arms together, the pairs decide.",
     ),
     "matrix": Caption(
         "Verdicts by every metric",
@@ -106,14 +107,18 @@ def _of_scores(result: AblationResult) -> str:
 
 
 def _of_ranks(result: AblationResult) -> str:
-    """Say on which modalities arms that fuse different ones are ranked."""
+    """Say over how many pairs was corrected, and on which modalities arms are ranked."""
     finding = primary_of(result)
     if finding is None or finding.ranking is None:
         return ""
     pairs = finding.ranking.pairs
+    said = (
+        f"{len(pairs)} pairs were corrected together, so that less is resolved here than in the "
+        "comparisons with the baseline."
+    )
     if not mixes_modalities(result.plan, finding.metric) or not pairs:
-        return ""
-    return f"Ranked by {', '.join(pairs[0].modalities)}, which all of these arms fuse."
+        return said
+    return f"{said} Ranked by {', '.join(pairs[0].modalities)}, which all of these arms fuse."
 
 
 def _of_learning(result: AblationResult) -> str:

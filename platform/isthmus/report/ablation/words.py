@@ -59,9 +59,9 @@ def verdict_in_words(
         reason = contrast.reason or "no reason was kept"
         return _sentence(f"{label}: {VERDICTS[contrast.verdict]}: {reason}")
     if contrast.verdict == "equivalent":
-        said = _equivalent(result, finding, contrast, label)
+        said = _equivalent(result, finding, contrast, f"{label}{_averaged(contrast)}")
     elif contrast.verdict == "not_resolvable":
-        said = _not_resolvable(result, finding, contrast, label)
+        said = _not_resolvable(result, finding, contrast, f"{label}{_averaged(contrast)}")
     else:
         said = _resolved(result, finding, contrast, label)
     return _sentence(f"{said}{_compared_on(result.plan, finding, contrast)}")
@@ -202,8 +202,7 @@ def _who(plan: AblationPlan, contrast: AblationContrast, label: str) -> str:
         return f"{one} differs from {other}"
     if comparison.kind == "interaction":
         return f"{label}: {verdict} together than their single effects add up to"
-    n = _counted(len(comparison.pairs), "pair")
-    return f"{label}: {verdict}, averaged over {n} of arms"
+    return f"{label}: {verdict}{_averaged(contrast)}"
 
 
 def _equivalent(
@@ -252,18 +251,19 @@ def _not_resolvable(
 
 
 def _compared_on(plan: AblationPlan, finding: MetricFindings, contrast: AblationContrast) -> str:
-    """Say over how many pairs, and on which modalities where arms fuse different ones."""
-    comparison, said = contrast.comparison, ""
-    if comparison.kind in ("main_effect", "modality") and contrast.verdict in (
-        "equivalent",
-        "not_resolvable",
-    ):
-        said = f"; averaged over {_counted(len(comparison.pairs), 'pair')} of arms"
+    """Say on which modalities, where arms fuse different ones."""
     if contrast.modalities and fuse_differently(plan.arms):
-        return f"{said}; compared on {', '.join(contrast.modalities)}"
-    if len(comparison.pairs) > 1 and mixes_modalities(plan, finding.metric):
-        return f"{said}; each pair is compared on the modalities that both of its arms fuse"
-    return said
+        return f"; compared on {', '.join(contrast.modalities)}"
+    if len(contrast.comparison.pairs) > 1 and mixes_modalities(plan, finding.metric):
+        return "; each pair is compared on the modalities that both of its arms fuse"
+    return ""
+
+
+def _averaged(contrast: AblationContrast) -> str:
+    """Say over how many pairs of arms an effect is averaged."""
+    if contrast.comparison.kind not in ("main_effect", "modality"):
+        return ""
+    return f", averaged over {_counted(len(contrast.comparison.pairs), 'pair')} of arms"
 
 
 def _by(contrast: AblationContrast) -> str:

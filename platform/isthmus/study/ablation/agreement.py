@@ -3,7 +3,7 @@
 Legend: N subjects of any partition, J blocks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from isthmus.config.ablation.design import ContrastConfig, InferenceConfig
 from isthmus.stratification.stability import adjusted_rand
 from isthmus.study.ablation.contrasts import Candidate, decide_family
 from isthmus.study.ablation.estimates import estimate
-from isthmus.study.ablation.findings import MetricFindings
+from isthmus.study.ablation.findings import ArmEstimate, MetricFindings
 from isthmus.study.ablation.paired import Paired, Unpaired, unpaired
 from isthmus.study.ablation.scores import Scores, Strata
 
@@ -57,6 +57,9 @@ def agreement_findings(
     another fold's subjects would, though the arm changes nothing: set against the agreement of
     different blocks, every arm would look the better for it.
 
+    Where the baseline's own agreement is not above chance, no arm can have less, and a difference
+    within a margin is no survival: the contrasts' notes say so.
+
     Encoders have different axes and are compared by their partitions alone, on the subjects that
     both cluster, `LEAST_SHARED` at least. Cost: arms x J^2 indices.
     """
@@ -66,18 +69,33 @@ def agreement_findings(
         (one, unpaired(scores, one) or _paired(scores, agreed[one.pairs[0][0]]))
         for one in comparisons
     ]
+    estimates = tuple(
+        estimate(scores, arm, found.own, AGREEMENT, found.why_not) for arm, found in agreed.items()
+    )
+    baseline = next(one for one in estimates if one.arm == scores.plan.baseline.name)
     return MetricFindings(
         metric=asked.metric,
         direction=asked.direction,
         is_primary=is_primary,
         blocks=scores.blocks,
-        arms=tuple(
-            estimate(scores, arm, found.own, AGREEMENT, found.why_not)
-            for arm, found in agreed.items()
+        arms=estimates,
+        contrasts=tuple(
+            replace(one, notes=(*one.notes, *_nothing_to_lose(baseline)))
+            for one in decide_family(scores, family, asked, inference)
         ),
-        contrasts=decide_family(scores, family, asked, inference),
         ranking=None,
         why_not_ranked="Agreement is with the baseline, so arms are compared with it alone.",
+    )
+
+
+def _nothing_to_lose(baseline: ArmEstimate) -> tuple[str, ...]:
+    """Warn where the baseline does not agree with itself."""
+    if baseline.mean is None or baseline.ci_low is None or baseline.ci_low > 0.0:
+        return ()
+    return (
+        f"The strata of {baseline.arm} are not shown to come back when it is trained again (mean "
+        f"agreement {baseline.mean:.2g}, where 0 is chance and 1 the same): what is not there "
+        "cannot be lost, and no verdict on agreement says that strata survive.",
     )
 
 

@@ -198,7 +198,7 @@ def _left_out(scores: Scores, comparison: Comparison) -> list[str]:
         return []
     failed = dict.fromkeys(a for *pair, _ in planned for a in pair if a in scores.failed)
     return [
-        f"{comparison.name}: averaged over {len(comparison.pairs)} of {len(planned)} pairs of arms, "
-        f"without those of {', '.join(failed)}, which failed. It is not the effect over all, and "
-        "not to be set beside effects that are averaged over others."
+        f"{comparison.name}: averaged over {len(comparison.pairs)} of {len(planned)} pairs of "
+        f"arms, without those of {', '.join(failed)}, which failed. It is not the effect over all, "
+        "and not to be set beside effects that are averaged over others."
     ]

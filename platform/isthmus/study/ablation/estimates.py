@@ -108,7 +108,7 @@ def rank_arms(
         if len(values) < len(scores.blocks):
             return None, why_no_number(scores, name, asked.metric, len(values))
         columns.append(scores.pooled(tuple(values)))
-    found = friedman(np.array(columns).T, asked.direction == "maximize")
+    found = friedman(np.array(columns).T, asked.direction == "maximize", ratio_of(scores))
     comparisons = [
         # as in the comparisons with the baseline: the earlier arm is the reference
         Comparison(f"{b} against {a}", "pair", ((b, a, 1.0),))

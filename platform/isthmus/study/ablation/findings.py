@@ -136,8 +136,8 @@ class Ranking:
     average_ranks : tuple of float
         1 is best; ties share.
     statistic, p_value : float
-        Friedman's chi-square and its p-value. Blocks of one cohort overlap, which makes it too
-        small: it is a look at all arms together, the pairs decide.
+        Friedman's chi-square; and the p-value, corrected for the overlap of blocks
+        (`isthmus.study.inference.ranks.friedman`). A look at all arms together: the pairs decide.
     n_blocks : int
         Blocks.
     pairs : tuple of AblationContrast

@@ -51,6 +51,18 @@ def test_an_arm_is_compared_with_the_other_blocks_of_the_baseline() -> None:
     assert finding.why_not_ranked
 
 
+def test_strata_that_do_not_come_back_are_said_to_have_nothing_to_lose() -> None:
+    truth = np.arange(N_SUBJECTS) % 3
+    (contrast,) = findings(
+        [noisy(truth, 1.0, i) for i in range(4)], [noisy(truth, 1.0, 10 + i) for i in range(4)]
+    ).contrasts
+    assert contrast.notes[-1].startswith("The strata of full are not shown to come back")
+    (there,) = findings(
+        [noisy(truth, 0.1, i) for i in range(4)], [noisy(truth, 1.0, 10 + i) for i in range(4)]
+    ).contrasts
+    assert not any("come back" in note for note in there.notes)
+
+
 def test_names_of_strata_do_not_matter() -> None:
     truth = np.arange(N_SUBJECTS) % 3
     full = [noisy(truth, 0.1, i) for i in range(4)]
