@@ -1,5 +1,6 @@
 """`isthmus ablate`: arms of one experiment, paired, resumable, tested against each other."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from isthmus.backends.submitted_job import require_lasting_places
 from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_trials, share_out_trials
 from isthmus.cli.ablate_progress import AblationProgress
+from isthmus.cli.ablate_summary import show_verdicts
 from isthmus.cli.terminal import (
     AblationOverrides,
     Address,
@@ -36,7 +38,6 @@ from isthmus.core.errors import DiskFull
 from isthmus.report.ablation.files import PAGE_FILE, SUMMARY_FILE, write_ablation_files
 from isthmus.report.ablation.plan_tables import plan_tables, plan_to_json
 from isthmus.report.ablation.publish import AblationPublisher, failed_arms
-from isthmus.report.ablation.tables import ablation_tables
 from isthmus.report.ablation.tracking import AblationTracking
 from isthmus.report.outbox import Outbox
 from isthmus.report.run_naming import legal_name, plain_params
@@ -242,14 +243,11 @@ def show_ablated(ablated: Ablated, as_json: bool) -> None:
             }
         )
         return
-    for table in ablation_tables(result):
-        print_table(table)
+    show_verdicts(result)
     out.print(f"report        {ablated.folder / PAGE_FILE}", markup=False)
+    out.print(f"all tables    isthmus compare {shlex.quote(str(ablated.folder))}", markup=False)
     view = where if where.startswith("http") else f"mlflow ui --backend-store-uri {where!r}"
     out.print(f"compare runs  {view}", markup=False)
-    infeasible = [arm.name for arm in result.plan.arms if arm.infeasible]
-    if infeasible:
-        out.print(f"not built     {', '.join(infeasible)}; the arms' table says why", markup=False)
     if failed_arms(result):
         failed = ", ".join(failed_arms(result))
         out.print(f"failed        {failed}; --retry-failed tries again", markup=False)

@@ -1,5 +1,6 @@
-"""`isthmus compare`: the ranking of a study in the terminal, with intervals."""
+"""`isthmus compare`: a search's ranking or an ablation's comparisons, with intervals."""
 
+import shlex
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,8 +17,12 @@ from isthmus.cli.terminal import (
     print_table,
 )
 from isthmus.core.errors import ConfigError
+from isthmus.report.ablation.files import PAGE_FILE as ABLATION_PAGE
+from isthmus.report.ablation.tables import ablation_tables
 from isthmus.report.study_files import PAGE_FILE
 from isthmus.report.study_summary import study_tables
+from isthmus.study.ablation.place import ABLATION_FILE, EXPERIMENT_FILE, RECORD_FILE
+from isthmus.study.ablation.result_json import RESULT_FILE, read_result, result_to_json
 from isthmus.study.budget import wall_seconds
 from isthmus.study.ranking import summarise_study
 from isthmus.study.record_json import STUDY_FILE, read_study, study_to_json
@@ -28,12 +33,15 @@ RUNS = Path("runs")
 DEFAULT_LIMIT = 20
 
 Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Folder of a search, or its name below ./runs.")
+    str,
+    typer.Argument(
+        metavar="STUDY", help="Folder of a search or an ablation, or its name below ./runs."
+    ),
 ]
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, metavar="N", help=f"Rows of a table of trials; default {DEFAULT_LIMIT}."
+        "--limit", min=1, metavar="N", help=f"Most rows of a table; default {DEFAULT_LIMIT}."
     ),
 ]
 
@@ -45,12 +53,15 @@ def compare(
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Rank a study's trials: values with standard errors, Pareto front, importance, cost."""
+    """Show all tables of a search (ranking, Pareto front, importance, cost) or an ablation."""
     if as_json and limit is not None:
         raise ConfigError(
-            "--limit is for tables: --json has all trials, by number. Leave one of them out."
+            "--limit is for tables: --json leaves nothing out. Leave one of them out."
         )
     folder = find_study(study)
+    if (folder / RECORD_FILE).exists() or (folder / RESULT_FILE).exists():
+        show_ablation(folder, limit or DEFAULT_LIMIT, as_json)
+        return
     result = load_study(folder)
     if as_json:
         print_json({**study_to_json(result), "directory": str(folder)})
@@ -81,7 +92,8 @@ def find_study(study: str) -> Path:
     for folder in (Path(study), RUNS / study):
         if folder.is_dir():
             return folder
-    files = (file for name in (SEARCH_FILE, STUDY_FILE) for file in RUNS.glob(f"*/{name}"))
+    kinds = (SEARCH_FILE, STUDY_FILE, RECORD_FILE)
+    files = (file for name in kinds for file in RUNS.glob(f"*/{name}"))
     known = sorted({file.parent.name for file in files})
     close = get_close_matches(study, known, n=1)
     advice = (
@@ -90,9 +102,43 @@ def find_study(study: str) -> Path:
         else f"Below {RUNS}: {', '.join(known[-5:]) or 'none'}. Give the folder's path."
     )
     raise ConfigError(
-        f"STUDY must be the folder of a search or the name of one below ./{RUNS}, but there is no "
-        f"{study!r}. {advice}"
+        f"STUDY must be the folder of a search or an ablation, or the name of one below ./{RUNS}, "
+        f"but there is no {study!r}. {advice}"
     )
+
+
+def show_ablation(folder: Path, limit: int, as_json: bool) -> None:
+    """Print an ablation's tables, as its last sitting left them.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the ablation.
+    limit : int
+        Most rows of a table.
+    as_json : bool
+        Print the whole record instead.
+
+    Raises
+    ------
+    ConfigError
+        If no sitting has come to its end yet, or the record cannot be read.
+    """
+    if not (folder / RESULT_FILE).exists():
+        files = (str(folder / EXPERIMENT_FILE), str(folder / ABLATION_FILE))
+        again = " ".join(map(shlex.quote, files))
+        raise ConfigError(
+            f"{folder}: an ablation's tables are written when a sitting ends, but none has ended "
+            f"yet. `isthmus ablate {again} --plan` says how far it is; without --plan it goes on."
+        )
+    result = read_result(folder)
+    if as_json:
+        print_json({**result_to_json(result), "directory": str(folder)})
+        return
+    for table in ablation_tables(result, limit):
+        print_table(table)
+    if (folder / ABLATION_PAGE).exists():
+        out.print(f"report  {folder / ABLATION_PAGE}", markup=False)
 
 
 def load_study(folder: Path) -> StudyResult:

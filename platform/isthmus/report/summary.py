@@ -137,6 +137,9 @@ def fidelity_table(result: TrialResult) -> Table:
         "the mask; CNR ratio = reconstruction / original in image units, 1 is faithful. "
         f"{n_voxels:,.0f} in-mask voxels / embedding value."
     )
+    n_without = sum(fold.undefined.get("validation_cnr_ratio", 0) for fold in result.folds)
+    if n_without:
+        note += f" The CNR ratio of {n_without} held-out images is undefined and not in the mean."
     title = "Held-out fidelity"
     return Table(title, ("modality", *FIDELITY_LABELS.values()), tuple(rows), note)
 

@@ -1,7 +1,7 @@
 """What would stop a trial halfway, looked for before its first fold is trained."""
 
 from isthmus.cohort.participants import Participants
-from isthmus.cohort.splits import Split
+from isthmus.cohort.splits import Fold, Split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.errors import ConfigError
 from isthmus.stratification.checks import check_stratification
@@ -57,8 +57,10 @@ def require_images(config: ExperimentConfig, store: VolumeStore, split: Split) -
     CohortError
         If a subject has none of the fused modalities.
     ConfigError
-        If too few training subjects of a fold have an image of one of them. With
-        ``volumes.normalisation.leaky`` too: nobody could teach the model that modality.
+        If too few training subjects of a fold have an image of one of them, with
+        ``volumes.normalisation.leaky`` too: nobody could teach the model that modality. Or if
+        nobody held out has one: the fold's means would be over other modalities than those of the
+        other folds.
     """
     modalities = config.fused_modalities
     everybody = sorted(
@@ -70,6 +72,22 @@ def require_images(config: ExperimentConfig, store: VolumeStore, split: Split) -
             require_enough_images(store, fold.train, modalities, config.volumes.normalisation)
         except ConfigError as error:
             raise ConfigError(f"Fold {fold.number}: {error}") from None
+        _require_scored(store, fold, modalities)
+
+
+def _require_scored(store: VolumeStore, fold: Fold, modalities: tuple[str, ...]) -> None:
+    """Refuse a fold in which some modality could not be scored."""
+    unscored = [
+        modality
+        for modality in modalities
+        if not any(store.known(name, [modality])[0] for name in fold.validation)
+    ]
+    if unscored:
+        raise ConfigError(
+            f"Fold {fold.number}: of each fused modality somebody held out must have an image, but "
+            f"of {len(fold.validation)} nobody has {', '.join(unscored)}. Draw other folds "
+            "(cross_validation), or leave the modality out (model.modalities)."
+        )
 
 
 def require_strata_possible(

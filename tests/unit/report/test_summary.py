@@ -60,6 +60,15 @@ def test_fidelity_has_a_row_for_each_modality_and_one_for_all(ran):
     assert table.rows[1][1].startswith(f"{mean:.4g} +- ")
 
 
+def test_contrasts_that_are_undefined_are_counted(ran):
+    defined = tuple(replace(fold, undefined={}) for fold in ran.result.folds)
+    assert "undefined" not in tables(replace(ran.result, folds=defined))["Held-out fidelity"].note
+    some = {"validation_cnr_ratio": 2, "validation_cnr_ratio/FA": 2}
+    folds = tuple(replace(fold, undefined=some) for fold in ran.result.folds)
+    note = tables(replace(ran.result, folds=folds))["Held-out fidelity"].note
+    assert f"CNR ratio of {2 * len(folds)} held-out images is undefined" in note
+
+
 def test_controls_are_put_in_relation_to_the_model(ran):
     result = with_metrics(ran.result, validation_mse=0.02, mean_image_mse=0.05)
     table = tables(result)["Controls, same held-out subjects and mask"]

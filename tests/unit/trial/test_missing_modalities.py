@@ -316,7 +316,11 @@ def test_arms_whose_modalities_some_subjects_lack_are_known_before_they_run(inco
     assert reasons
 
 
-def test_a_fold_that_cannot_be_normalised_stops_the_trial_before_it_starts(incomplete):
+def lacking_one(store, modality):
+    return tuple(x for x in store.participant_ids if not store.known(x, [modality])[0])
+
+
+def test_a_fold_that_cannot_be_normalised_or_scored_stops_the_trial_before_it_starts(incomplete):
     trial = prepare_trial(load_experiment(incomplete))
     having = {name for name in trial.store.participant_ids if trial.store.known(name, ["NDI"])[0]}
     folds = tuple(
@@ -329,6 +333,9 @@ def test_a_fold_that_cannot_be_normalised_stops_the_trial_before_it_starts(incom
         require_images(config, trial.store, trial.split)
         with pytest.raises(ConfigError, match=r"^Fold 0: .* there are \{.*'NDI': 0"):
             require_images(config, trial.store, split)
+    without = (replace(trial.split.folds[0], validation=lacking_one(trial.store, "NDI")),)
+    with pytest.raises(ConfigError, match=r"^Fold 0: .* nobody has NDI\."):
+        require_images(trial.experiment.config, trial.store, replace(trial.split, folds=without))
 
 
 def test_pictures_say_what_is_missing(studied, tmp_path):

@@ -1,6 +1,6 @@
 """An ablation before it is run, in tables: what is asked, its arms, what is left to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -242,29 +242,39 @@ def _runs_table(plan: AblationPlan, progress: Progress, cost: CostEstimate) -> T
     done = {run.number: 0 for run in plan.runs}
     for fold in progress.folds:
         done[fold.run] += fold.state == "done"
+    by_arm: dict[str, list[ArmRun]] = {}
+    for run in plan.runs:
+        by_arm.setdefault(run.arm, []).append(run)
     rows = [
         (
-            run.arm,
-            str(run.seed),
-            run.folder,
-            f"{done[run.number]} of {plan.n_folds}",
-            _hours(run, plan.n_folds - done[run.number], cost.seconds_a_fold),
+            arm,
+            " ".join(run.folder for run in runs),
+            f"{sum(done[run.number] for run in runs)} of {len(runs) * plan.n_folds}",
+            _hours(runs, done, plan.n_folds, cost.seconds_a_fold),
         )
-        for run in plan.runs
+        for arm, runs in by_arm.items()
     ]
     n_done, n_folds = sum(done.values()), len(plan.runs) * plan.n_folds
     left = "unknown" if cost.hours_left is None else f"{cost.hours_left:.2g}"
-    rows.append(("all", f"{len(plan.seeds)} seeds", "", f"{n_done} of {n_folds}", left))
-    columns = ("arm", "seed", "trial", "folds done", "hours left")
-    return Table("Trials", columns, tuple(rows), cost.note)
+    rows.append(("all", f"{len(plan.runs)} trials", f"{n_done} of {n_folds}", left))
+    seeds = ", ".join(map(str, plan.seeds))
+    columns = ("arm", "trials", "folds done", "hours left")
+    return Table(
+        "Trials", columns, tuple(rows), f"Seeds, in the order of trials: {seeds}. {cost.note}"
+    )
 
 
-def _hours(run: ArmRun, n_left: int, seconds_a_fold: Mapping[int, float]) -> str:
-    """Write what is left of a trial."""
-    if not n_left:
-        return "0"
-    seconds = seconds_a_fold.get(run.number)
-    return "unknown" if seconds is None else f"{n_left * seconds / 3600:.2g}"
+def _hours(
+    runs: Sequence[ArmRun],
+    done: Mapping[int, int],
+    n_folds: int,
+    seconds_a_fold: Mapping[int, float],
+) -> str:
+    """Write what is left of an arm's trials."""
+    left = {run.number: n_folds - done[run.number] for run in runs if done[run.number] < n_folds}
+    if any(number not in seconds_a_fold for number in left):
+        return "unknown"
+    return f"{sum(n * seconds_a_fold[number] for number, n in left.items()) / 3600:.2g}"
 
 
 def _comparisons_table(plan: AblationPlan, n_metrics: int) -> Table:

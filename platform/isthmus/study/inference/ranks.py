@@ -72,7 +72,7 @@ def friedman(
     ----------
     .. [1] Friedman (1937), J. Am. Stat. Assoc. 32, 675-701.
     .. [2] Demsar (2006), J. Mach. Learn. Res. 7, 1-30.
-    .. [3] Iman & Davenport (1980), Commun. Stat. A 9, 571-595.
+    .. [3] Iman & Davenport (1980), Communications in Statistics A 9, 571-595.
     """
     n_blocks, n_arms = scores_JA.shape
     assert n_arms >= 3, "two arms are a pair"
