@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from scipy.stats import f
 from simulated_ablation import (
     ALIKE,
     FUSED,
@@ -257,6 +258,8 @@ def test_arms_are_ranked_and_grouped(tmp_path: Path) -> None:
     assert ranking.arms == ("all", "none", "half")
     assert ranking.average_ranks == (1.0, 2.0, 3.0)
     assert ranking.statistic == pytest.approx(8.0)
+    # four blocks that all rank alike are given one change of places: F = 3 * 8 / (2 * 6 / 8)
+    assert ranking.p_value == pytest.approx(f.sf(3 * 8 / (2 * 3 * 2 / 8) / (1 + 4 * 12 / 48), 2, 6))
     assert len(ranking.pairs) == 3
     assert ranking.pairs[0].family == "3 pairs of arms by validation_mse, holm"
     different = {
