@@ -32,9 +32,10 @@ from isthmus.cli.terminal import (
     print_table,
 )
 from isthmus.config.ablation.design import AblationConfig
-from isthmus.config.ablation.load import load_ablation
-from isthmus.config.load import Experiment, load_experiment
-from isthmus.core.errors import DiskFull
+from isthmus.config.ablation.load import is_ablation, load_ablation
+from isthmus.config.load import Experiment, load_experiment, read_yaml
+from isthmus.config.search_load import is_space
+from isthmus.core.errors import ConfigError, DiskFull
 from isthmus.report.ablation.files import PAGE_FILE, SUMMARY_FILE, write_ablation_files
 from isthmus.report.ablation.plan_tables import plan_tables, plan_to_json
 from isthmus.report.ablation.publish import AblationPublisher, failed_arms
@@ -114,6 +115,7 @@ def ablate(
     traceback: Traceback = False,
 ) -> None:
     """Run the arms of an ablation, continue where it stopped, and say what differs."""
+    _require_order(experiment_file, ablation_file)
     experiment = load_experiment(experiment_file, override(overrides, tracking_uri, address))
     ablation = load_ablation(ablation_file, experiment.config, ablation_overrides or ())
     if plan_only:
@@ -123,6 +125,21 @@ def ablate(
     show_ablated(ablated, as_json)
     if failed_arms(ablated.result):
         raise typer.Exit(FAILED_ARMS_EXIT_CODE)
+
+
+def _require_order(experiment_file: Path, ablation_file: Path) -> None:
+    """Refuse files given the other way round: each of their settings would be complained of."""
+    if is_ablation(read_yaml(experiment_file)):
+        raise ConfigError(
+            f"EXPERIMENT must be an experiment's file, but {experiment_file} is an ablation. Type "
+            "isthmus ablate EXPERIMENT ABLATION, in this order."
+        )
+    content = read_yaml(ablation_file)
+    if not is_ablation(content) and ("cohort" in content or is_space(content)):
+        what = "a search space" if is_space(content) else "an experiment"
+        raise ConfigError(
+            f"ABLATION must be a file such as those in ablations/, but {ablation_file} is {what}."
+        )
 
 
 def show_plan(experiment: Experiment, ablation: AblationConfig, fork: bool, as_json: bool) -> None:

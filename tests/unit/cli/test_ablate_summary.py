@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from isthmus.cli import ablate_summary, terminal
+from isthmus.cli.ablate import ablate
 from isthmus.cli.ablate_summary import MOST_VERDICTS, show_verdicts, verdicts_table
 from isthmus.cli.compare import compare
 from isthmus.report.ablation.files import write_ablation_files
@@ -93,3 +94,20 @@ def test_compare_of_an_ablation_whose_first_sitting_goes_on(typed, tmp_path):
     assert "Did you mean 'small-ablation-skips'?" in " ".join(
         typed("small-ablation").output.split()
     )
+
+
+def test_files_in_the_wrong_order_are_told_apart(tmp_path):
+    app = typer.Typer()
+    app.command()(ablate)
+    written = {"a.yaml": "design: factorial\n", "e.yaml": "cohort: {}\n", "s.yaml": "space: {}\n"}
+    for name, content in written.items():
+        (tmp_path / name).write_text(content)
+
+    def said(*names):
+        refused = CliRunner().invoke(app, [str(tmp_path / name) for name in names])
+        assert refused.exit_code == 2
+        return " ".join(refused.output.split())
+
+    assert "a.yaml is an ablation. Type isthmus ablate EXPERIMENT" in said("a.yaml", "e.yaml")
+    assert "e.yaml is an experiment." in said("e.yaml", "e.yaml")
+    assert "s.yaml is a search space." in said("e.yaml", "s.yaml")
