@@ -135,11 +135,14 @@ def mlflow_runs(runs: Path) -> tuple[Run, ...]:
 
 
 def isthmus(
-    *arguments: str | Path, folder: Path, environment: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = DEADLINE,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; leave no process of it behind, however it ends."""
     with started(*arguments, folder=folder, environment=environment) as command:
-        code = command.wait()
+        code = command.wait(seconds)
         return subprocess.CompletedProcess(
             command.process.args, code, command.stdout(), command.said()
         )

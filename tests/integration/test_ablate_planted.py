@@ -57,7 +57,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[AblationResult, s
     _write(folder / "experiment.yaml", settings)
     _write(folder / "planted.yaml", QUESTION)
     assert isthmus("ingest", "experiment.yaml", folder=folder).returncode == 0
-    ran = isthmus("ablate", "experiment.yaml", "planted.yaml", folder=folder)
+    ran = isthmus("ablate", "experiment.yaml", "planted.yaml", folder=folder, seconds=1500)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     report = folder / "runs" / "small-ablation-planted"
     return result_of(report), (report / "summary.md").read_text()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from phantom_experiment import write_experiment
 
@@ -13,6 +14,10 @@ from isthmus.trial.events import TrialEvent
 from isthmus.trial.records import TrialResult
 from isthmus.trial.run import run_trial
 from isthmus.volumes.ingest import ingest
+
+# How long an example takes is the machine's affair: no test asserts a time.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)
