@@ -316,5 +316,7 @@ def _n_workers_ever() -> int:
     """Count the training workers that Ray started in this session, dead or alive."""
     from ray.util.state import list_actors
 
-    actors = list_actors(filters=[("class_name", "=", "RayTrainWorker")], limit=1000)
+    # of this session: others may run on the machine
+    address = ray.get_runtime_context().gcs_address
+    actors = list_actors(address, filters=[("class_name", "=", "RayTrainWorker")], limit=1000)
     return len(actors)
