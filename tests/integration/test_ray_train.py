@@ -315,7 +315,6 @@ def _workers() -> list[psutil.Process]:
 def _n_workers_ever() -> int:
     """Count the training workers that Ray started in this session, dead or alive."""
     import ray
-    import ray
     from ray.util.state import list_actors
 
     # of this session: others may run on the machine
