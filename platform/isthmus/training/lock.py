@@ -48,7 +48,7 @@ def lock_folder(directory: Path, file: str = LOCK_FILE, shared: bool = False) ->
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with (directory / file).open("w") as opened:
         if not _lock(opened.fileno(), kind):
-            _log.info("waiting for another training to let go of %s", directory)
+            _log.info("waiting for another command to let go of %s", directory)
             _wait(opened.fileno(), kind, directory)
         yield
 
@@ -59,7 +59,7 @@ def _wait(file_number: int, kind: int, directory: Path) -> None:
     while not _lock(file_number, kind):
         if time.monotonic() > deadline:
             raise FolderBusy(
-                f"One training at a time may write a folder, but another one has been writing "
+                f"One command at a time may write a folder, but another one has been writing "
                 f"{directory} for {WAIT_SECONDS:g} s. Wait for it, or end it, then run this again."
             )
         time.sleep(_POLL_SECONDS)

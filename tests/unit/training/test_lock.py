@@ -26,7 +26,7 @@ def test_a_second_training_is_refused_and_leaves_the_first_alone(
     def train_beside(event: EpochEvent) -> None:
         live = task.directory / ".last.pt.1.tmp"
         live.touch()
-        with pytest.raises(ResourceError, match="One training at a time") as caught:
+        with pytest.raises(ResourceError, match="One command at a time") as caught:
             fit(task)
         assert live.exists()
         live.unlink()

@@ -133,3 +133,21 @@ def mixes_modalities(plan: AblationPlan, metric: str) -> bool:
         Whether its means of two arms cannot be compared as they are.
     """
     return is_mean_over_modalities(metric) and fuse_differently(plan.arms)
+
+
+def counted(n: int, what: str) -> str:
+    """Write a count.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    what : str
+        In the singular; its plural ends in s.
+
+    Returns
+    -------
+    str
+        Such as ``"1 seed"`` or ``"2 seeds"``.
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

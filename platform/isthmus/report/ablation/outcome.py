@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from isthmus.report.ablation.labels import arm_label, fuse_differently
+from isthmus.report.ablation.labels import arm_label, counted, fuse_differently
 from isthmus.study.ablation.findings import AblationResult, MetricFindings
 from isthmus.study.ablation.records import Arm, ArmRun, FoldRun
 
@@ -154,7 +154,10 @@ def counts_in_words(result: AblationResult) -> str:
     infeasible = sum(bool(arm.infeasible) for arm in plan.arms)
     if infeasible:
         said.append(f"{infeasible} of the arms cannot be built")
-    shape = f"{len(plan.arms)} arms x {len(plan.seeds)} seeds x {plan.n_folds} folds"
+    shape = (
+        f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} x "
+        f"{counted(plan.n_folds, 'fold')}"
+    )
     return f"{shape}; {', '.join(said)}"
 
 

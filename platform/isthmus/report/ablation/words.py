@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from isthmus.report.ablation.labels import (
     arm_label,
     comparison_label,
+    counted,
     fuse_differently,
     mixes_modalities,
 )
@@ -151,7 +152,7 @@ def sample_in_words(blocks: Sequence[Block]) -> str:
     subjects = "-" if not sizes else str(sizes[0])
     if len(sizes) > 1:
         subjects = f"{sizes[0]} to {sizes[-1]}"
-    return f"{_counted(len(seeds), 'seed')} x {_counted(len(folds), 'fold')} of {subjects} subjects"
+    return f"{counted(len(seeds), 'seed')} x {counted(len(folds), 'fold')} of {subjects} subjects"
 
 
 def family_of(finding: MetricFindings, contrast: AblationContrast) -> tuple[AblationContrast, ...]:
@@ -263,7 +264,7 @@ def _averaged(contrast: AblationContrast) -> str:
     """Say over how many pairs of arms an effect is averaged."""
     if contrast.comparison.kind not in ("main_effect", "modality"):
         return ""
-    return f", averaged over {_counted(len(contrast.comparison.pairs), 'pair')} of arms"
+    return f", averaged over {counted(len(contrast.comparison.pairs), 'pair')} of arms"
 
 
 def _by(contrast: AblationContrast) -> str:
@@ -290,11 +291,6 @@ def _signed_interval(result: AblationResult, contrast: AblationContrast) -> str:
 def _signed(value: float | None) -> str:
     """Write a number with its sign."""
     return "-" if value is None else f"{value + 0.0:+.3g}"
-
-
-def _counted(n: int, what: str) -> str:
-    """Write a count."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _sentence(text: str) -> str:
