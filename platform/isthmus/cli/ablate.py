@@ -30,6 +30,7 @@ from isthmus.cli.terminal import (
     override,
     print_json,
     print_table,
+    print_tracking,
 )
 from isthmus.config.ablation.design import AblationConfig
 from isthmus.config.ablation.load import is_ablation, load_ablation
@@ -263,8 +264,7 @@ def show_ablated(ablated: Ablated, as_json: bool) -> None:
     show_verdicts(result)
     out.print(f"report        {ablated.folder / PAGE_FILE}", markup=False)
     out.print(f"all tables    isthmus compare {shlex.quote(str(ablated.folder))}", markup=False)
-    view = where if where.startswith("http") else f"mlflow ui --backend-store-uri {where!r}"
-    out.print(f"compare runs  {view}", markup=False)
+    print_tracking(where)
     if failed_arms(result):
         failed = ", ".join(failed_arms(result))
         out.print(f"failed        {failed}; --retry-failed tries again", markup=False)

@@ -3,8 +3,9 @@
 from collections import Counter
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 
+from isthmus.cli.progress import bars
 from isthmus.core.ports import EpochEvent
 from isthmus.study.ablation.events import (
     AblationEvent,
@@ -16,8 +17,7 @@ from isthmus.study.ablation.events import (
     UnitRetried,
     UnitTold,
 )
-from isthmus.study.ablation.records import AblationPlan, ArmRun, FoldRun
-from isthmus.study.ablation.records import Progress as FoldsSoFar
+from isthmus.study.ablation.records import AblationPlan, ArmRun, FoldRun, Progress
 from isthmus.trial.events import EncodersComparing, FoldEvaluating, StrataProgress, TrialEvent
 
 _MINUTE, _HOUR = 60.0, 3600.0
@@ -45,7 +45,7 @@ class AblationProgress:
     """
 
     def __init__(
-        self, console: Console, plan: AblationPlan, before: FoldsSoFar, n_slots: int
+        self, console: Console, plan: AblationPlan, before: Progress, n_slots: int
     ) -> None:
         self._console = console
         self._n_slots = n_slots
@@ -61,14 +61,7 @@ class AblationProgress:
             self._note_seconds(fold)
         self._failed: set[str] = set()
         self._running: dict[tuple[int, int | None], TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = bars(console)
         self._total = self._progress.add_task("folds", total=self._n_folds, detail="")
 
     def __enter__(self) -> "AblationProgress":

@@ -7,6 +7,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -99,7 +100,7 @@ class StratifyProgress:
     """
 
     def __init__(self, console: Console) -> None:
-        self._progress = _bars(console)
+        self._progress = bars(console, TimeElapsedColumn())
         self._pieces = PieceBar(console, self._progress)
 
     def __enter__(self) -> "StratifyProgress":
@@ -133,7 +134,7 @@ class TrialProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = _bars(console)
+        self._progress = bars(console, TimeElapsedColumn())
         self._pieces = PieceBar(console, self._progress)
         self._folds: TaskID | None = None
         self._epochs: TaskID | None = None
@@ -229,14 +230,27 @@ class TrialProgress:
         self._console.print(f"fold {number}: {what}", markup=False)
 
 
-def _bars(console: Console) -> Progress:
-    """Lay out a line of progress."""
+def bars(console: Console, *more: ProgressColumn) -> Progress:
+    """Lay out lines of progress.
+
+    Parameters
+    ----------
+    console : Console
+        Where to draw; nothing, when it is no terminal.
+    *more : ProgressColumn
+        Columns at the end.
+
+    Returns
+    -------
+    Progress
+        With a field ``detail`` for each task.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
+        *more,
         console=console,
         disable=not console.is_terminal,
     )

@@ -27,6 +27,7 @@ from isthmus.cli.terminal import (
     out,
     override,
     print_json,
+    print_tracking,
 )
 from isthmus.config.load import Experiment, load_experiment
 from isthmus.config.search_first import first_points
@@ -209,8 +210,7 @@ def show_searched(searched: Searched, as_json: bool) -> None:
         return
     show_study(searched.result)
     out.print(f"figures       {searched.folder / PAGE_FILE}", markup=False)
-    view = where if where.startswith("http") else f"mlflow ui --backend-store-uri {where!r}"
-    out.print(f"compare runs  {view}", markup=False)
+    print_tracking(where)
     if searched.why_halted is not None:
         out.print(f"ended early   {searched.why_halted}", markup=False)
     elif searched.is_unfinished:

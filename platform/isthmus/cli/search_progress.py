@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 
+from isthmus.cli.progress import bars
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.ports import EpochEvent
 from isthmus.study.events import (
@@ -57,14 +58,7 @@ class SearchProgress:
                 self._note_best(record.number, record.values[0])
         self._running: dict[int, TaskID] = {}
         self._n_epochs: dict[int, int] = {}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = bars(console)
         self._total = self._progress.add_task(
             "trials", total=self._n_trials, completed=self._n_over, detail=""
         )

@@ -127,6 +127,18 @@ def override(
     return result
 
 
+def print_tracking(uri: str) -> None:
+    """Say where runs are compared.
+
+    Parameters
+    ----------
+    uri : str
+        Of the tracking store, as it may be shown.
+    """
+    view = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri!r}"
+    out.print(f"compare runs  {view}", markup=False)
+
+
 def print_table(table: Table) -> None:
     """Print a table on stdout.
 

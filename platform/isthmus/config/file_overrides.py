@@ -1,15 +1,20 @@
 """Overriding what a file of another language than the experiment's says, by dotted path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
+from isthmus.config.load import explain, read_yaml
 from isthmus.config.paths import require_path
+from isthmus.config.settings import Settings
 from isthmus.config.strict_yaml import parse_yaml
 from isthmus.core.errors import ConfigError
 
+ModelT = TypeVar("ModelT", bound=Settings)
 Known = Mapping[str, tuple[str | int, ...]]
 """By dotted path: the keys that it stands for, for keys may have dots themselves."""
 
@@ -52,6 +57,48 @@ def override_file(content: Any, text: str, known: Known, option: str, source: st
         content[keys[-1]] = parse_yaml(value)
     except yaml.YAMLError:
         raise ConfigError(f"{option} {path}: the value must be YAML, got {value!r}.") from None
+
+
+def read_overridden(
+    path: Path,
+    model: type[ModelT],
+    known_of: Callable[[Mapping[str, Any]], Known],
+    overrides: Sequence[str],
+    option: str,
+) -> ModelT:
+    """Read a file of such a language, lay overrides over it, and check its form.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML; what it does not name is named as the file is.
+    model : type
+        What it must be.
+    known_of : callable
+        Lists the paths into what was read, with the keys that they stand for.
+    overrides : sequence of str
+        ``dotted.path=value``.
+    option : str
+        How they were given, such as ``--space-set``.
+
+    Returns
+    -------
+    Settings
+        Of the model.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or it or an override is no such thing.
+    """
+    source = str(path)
+    content = {"name": path.stem, **read_yaml(path)}
+    for text in overrides:
+        override_file(content, text, known_of(content), option, source)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(error, source, known_of(content))) from None
 
 
 def raise_misses(misses: Sequence[str], source: str) -> None:

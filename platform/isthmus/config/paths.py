@@ -62,13 +62,61 @@ def require_path(path: str, source: str, known: Mapping[str, Any] | None = None)
     ConfigError
         If there is no such setting.
     """
-    known = settings_paths() if known is None else known
+    reason = why_no_setting(path, settings_paths() if known is None else known)
+    if reason is not None:
+        raise ConfigError(f"{source}: {path}: {reason}")
+
+
+def why_no_setting(path: str, known: Mapping[str, Any]) -> str | None:
+    """Say why a path names no setting, and which it may have meant.
+
+    Parameters
+    ----------
+    path : str
+        Dotted path.
+    known : Mapping
+        Keyed by the paths there are.
+
+    Returns
+    -------
+    str or None
+        The reason as a sentence; None if it names one.
+
+    Examples
+    --------
+    >>> why_no_setting("model.dept", settings_paths())
+    "no such setting. Did you mean 'model.depth'?"
+    """
     if path in known:
-        return
+        return None
     inside = [name for name in known if name.startswith(f"{path}.")]
     if inside:
-        raise ConfigError(f"{source}: {path}: a group of settings; name one of {inside}.")
-    raise ConfigError(f"{source}: {path}: no such setting.{did_you_mean(path, known)}")
+        return f"a group of settings; name one of {inside}."
+    return f"no such setting.{did_you_mean(path, known)}"
+
+
+def why_unusable(path: str, what: str, reasons: Mapping[str, str]) -> str:
+    """Say why a path cannot be used where only some settings can.
+
+    Parameters
+    ----------
+    path : str
+        Dotted path, of a setting that cannot, or of none.
+    what : str
+        What cannot be done with it.
+    reasons : Mapping of str to str
+        By dotted path or by first name; what is not there changes nothing that is trained.
+
+    Returns
+    -------
+    str
+        The reason as a sentence.
+    """
+    missing = why_no_setting(path, settings_paths())
+    if missing is not None:
+        return missing
+    reason = reasons.get(path) or reasons.get(path.partition(".")[0])
+    return f"{what}: {reason or 'it changes nothing that is trained'}."
 
 
 def did_you_mean(word: str, known: Mapping[str, Any]) -> str:

@@ -4,11 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from isthmus.config.experiment import ExperimentConfig
-from isthmus.config.file_overrides import override_file, raise_misses
-from isthmus.config.load import explain, read_yaml
+from isthmus.config.file_overrides import raise_misses, read_overridden
 from isthmus.config.paths import settings_paths
 from isthmus.config.search_checks import (
     checked_dimensions,
@@ -73,13 +70,7 @@ def load_space(
         If the file cannot be read, or anything in it cannot be searched; a line for each miss.
     """
     source = str(path)
-    content = {"name": path.stem, **read_yaml(path)}
-    for text in overrides:
-        override_file(content, text, _known(content), _OPTION, source)
-    try:
-        space = SearchSpace.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(explain(error, source, _known(content))) from None
+    space = read_overridden(path, SearchSpace, _known, overrides, _OPTION)
     dimensions, misses = checked_dimensions(space.space)
     raise_misses(misses, source)
     space = space.model_copy(update={"space": dimensions})

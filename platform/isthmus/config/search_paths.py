@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from isthmus.config.load import explain
-from isthmus.config.paths import did_you_mean, settings_paths
+from isthmus.config.paths import settings_paths, why_unusable
 from isthmus.config.search_space import FloatRange, IntRange
 from isthmus.core.errors import ConfigError
 
@@ -70,16 +70,9 @@ def why_not_varied(path: str) -> str | None:
     >>> why_not_varied("seed")
     'a search cannot vary this: the best of several seeds is the luckiest one.'
     """
-    known = settings_paths()
     if path in varied_paths():
         return None
-    if path not in known:
-        inside = [name for name in known if name.startswith(f"{path}.")]
-        if inside:
-            return f"a group of settings; name one of {inside}."
-        return f"no such setting.{did_you_mean(path, known)}"
-    reason = WHY_NOT.get(path) or WHY_NOT.get(path.partition(".")[0])
-    return f"a search cannot vary this: {reason or 'it changes nothing that is trained'}."
+    return why_unusable(path, "a search cannot vary this", WHY_NOT)
 
 
 def plain_value(path: str, value: Any, place: str) -> Any:

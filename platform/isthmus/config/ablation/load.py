@@ -1,10 +1,10 @@
 """Loading an ablation: file, then overrides; each miss named with its place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from isthmus.config.ablation.checks import (
     checked_contrasts,
@@ -23,11 +23,10 @@ from isthmus.config.ablation.design import (
 from isthmus.config.ablation.levels import always_set
 from isthmus.config.ablation.paths import ablated_paths, why_not_in_common
 from isthmus.config.experiment import ExperimentConfig
-from isthmus.config.file_overrides import override_file, raise_misses
+from isthmus.config.file_overrides import raise_misses, read_overridden
 from isthmus.config.laid_over import laid_over
-from isthmus.config.load import explain, read_yaml
+from isthmus.config.load import read_yaml
 from isthmus.config.paths import flatten, settings_paths
-from isthmus.core.errors import ConfigError
 
 OPTION = "--ablation-set"
 Keys = tuple[str | int, ...]
@@ -79,13 +78,7 @@ def load_ablation(
         If the file cannot be read, or anything in it cannot be asked; a line for each miss.
     """
     source = str(path)
-    content = {"name": path.stem, **read_yaml(path)}
-    for text in overrides:
-        override_file(content, text, _known(content), OPTION, source)
-    try:
-        ablation = AblationConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(explain(error, source, _known(content))) from None
+    ablation = read_overridden(path, AblationConfig, _known, overrides, OPTION)
     factors, misses = checked_factors(ablation.factors)
     settings, misses_of_settings = checked_settings(ablation.settings, "settings")
     raise_misses([*misses, *misses_of_settings], source)
@@ -152,18 +145,15 @@ def _of_factor(name: str, factor: Any) -> dict[str, Keys]:
         own: Keys = (*keys, "levels", str(level))
         known |= _fields(LevelConfig, own)
         known |= _fields(MatchConfig, (*own, "match"))
-        known |= {_dotted((*own, "settings", path)): (*own, "settings", path) for path in _paths()}
+        known |= {
+            _dotted((*own, "settings", path)): (*own, "settings", path) for path in ablated_paths()
+        }
     return known
 
 
 def _fields(group: type[BaseModel], keys: Keys) -> dict[str, Keys]:
     """List the paths of a group's settings below some keys."""
     return {_dotted((*keys, name)): (*keys, name) for name in group.model_fields}
-
-
-def _paths() -> Iterator[str]:
-    """Yield what a level can set."""
-    yield from ablated_paths()
 
 
 def _dotted(keys: Keys) -> str:

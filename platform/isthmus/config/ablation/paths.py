@@ -2,7 +2,7 @@
 
 from pydantic.fields import FieldInfo
 
-from isthmus.config.paths import did_you_mean, settings_paths
+from isthmus.config.paths import settings_paths, why_unusable
 
 VARIED = ("model.", "training.", "volumes.normalisation.", "stratification.")
 MONITOR = "training.early_stopping.monitor_share"
@@ -63,7 +63,9 @@ def why_not_ablated(path: str) -> str | None:
     >>> why_not_ablated("seed")
     'arms cannot differ in this: every arm is run at the same seeds; n_seeds says how many.'
     """
-    return None if path in ablated_paths() else _why_not(path, "arms cannot differ in this")
+    if path in ablated_paths():
+        return None
+    return why_unusable(path, "arms cannot differ in this", WHY_NOT)
 
 
 def why_not_in_common(path: str) -> str | None:
@@ -86,16 +88,4 @@ def why_not_in_common(path: str) -> str | None:
     """
     if path in ablated_paths() or (path in settings_paths() and path.startswith(IN_COMMON)):
         return None
-    return _why_not(path, "an ablation cannot set this, set it in the experiment")
-
-
-def _why_not(path: str, what: str) -> str:
-    """Say what a path is that cannot be used."""
-    known = settings_paths()
-    if path not in known:
-        inside = [name for name in known if name.startswith(f"{path}.")]
-        if inside:
-            return f"a group of settings; name one of {inside}."
-        return f"no such setting.{did_you_mean(path, known)}"
-    reason = WHY_NOT.get(path) or WHY_NOT.get(path.partition(".")[0])
-    return f"{what}: {reason or 'it changes nothing that is trained'}."
+    return why_unusable(path, "an ablation cannot set this, set it in the experiment", WHY_NOT)
