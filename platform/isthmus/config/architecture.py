@@ -136,6 +136,12 @@ class ModelConfig(Settings):
         description="Embedding as a feature map, or as a vector of any size (fully connected).",
     )
 
+    kernels: Literal["auto", "torch"] = Field(
+        "auto",
+        description="Who computes convolutions: the project's kernels where they apply, or PyTorch "
+        "alone. The results agree but for rounding, so that this identifies no experiment.",
+    )
+
     @field_validator("modalities")
     @classmethod
     def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -313,8 +313,9 @@ class ExperimentConfig(Settings):
     def digest(self) -> str:
         """Digest of all that can change a result.
 
-        The preset's name, the experiment's name, `cohort.root` and `execution` are left out: they
-        say where a setting came from, what people call it, where files lie and how it is run.
+        The preset's name, the experiment's name, `cohort.root`, `execution` and `model.kernels` are
+        left out: they say where a setting came from, what people call it, where files lie, how it
+        is run and by what means it is computed.
         `cross_validation` is left out because the folds that it leads to, drawn or from a file,
         have a digest of their own beside this one: a split file of the folds that were drawn is
         the same experiment, and a number of folds that a file overrides is no other one.
@@ -331,6 +332,6 @@ class ExperimentConfig(Settings):
         """
         left_out = {"preset", "name", "execution", "cross_validation"}
         content = self.model_dump(mode="json", exclude=left_out)
-        del content["cohort"]["root"]
+        del content["cohort"]["root"], content["model"]["kernels"]
         content["model"]["modalities"] = list(self.fused_modalities)
         return content

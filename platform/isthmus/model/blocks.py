@@ -66,7 +66,9 @@ class Unit(nn.Module):
                 in_channels, out_channels, kernel, config, where, n_voxels
             )
         else:
-            self.convolution = SameConv3d(in_channels, out_channels, kernel)
+            self.convolution = SameConv3d(
+                in_channels, out_channels, kernel, kernels=config.kernels
+            )
         self.norm = make_norm(config, out_channels, n_voxels)
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = nn.MaxPool3d(2) if pool else nn.Identity()

@@ -3,16 +3,16 @@
 Legend: B subjects; C channels; D, H, W voxels.
 """
 
+from collections.abc import Callable
 from math import prod, sqrt
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.core.errors import ConfigError
-from isthmus.model.few_channels import convolve_few_channels, few_channels
 from isthmus.model.geometry import Triple
+from isthmus.model.kernels.choice import Kernels, convolve
 from isthmus.model.norm import make_norm
 
 _TRUNCATION_SHRINKS_BY = 0.87962566103423978
@@ -32,11 +32,13 @@ class SameConv3d(nn.Conv3d):
         Groups of channels.
     bias : bool
         Add a bias.
+    kernels : {"auto", "torch"}
+        Who computes it: `model.kernels`.
 
     Notes
     -----
     An edge k is padded by k - 1 zeros in all: (k - 1) // 2 before, the rest after. An even edge
-    so gets one more after than before.
+    so gets one more after than before. A kernel of a single voxel is a matrix product.
     """
 
     def __init__(
@@ -47,24 +49,42 @@ class SameConv3d(nn.Conv3d):
         *,
         groups: int = 1,
         bias: bool = True,
+        kernels: Kernels = "auto",
     ) -> None:
-        before = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2, (kernel[2] - 1) // 2)
-        super().__init__(
-            in_channels, out_channels, kernel, padding=before, groups=groups, bias=bias
-        )
-        self.symmetric_padding = before
-        uneven = [1 - edge % 2 for edge in reversed(kernel)]
-        self.extra_after = [voxels for extra in uneven for voxels in (0, extra)]
+        super().__init__(in_channels, out_channels, kernel, groups=groups, bias=bias)
+        self.kernels: Kernels = kernels
+        self.before: Triple = _each(kernel, lambda edge: (edge - 1) // 2)
+        self.after: Triple = _each(kernel, lambda edge: edge // 2)
+        self.is_pointwise = kernel == (1, 1, 1)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve; even edges first get the zero that symmetric padding leaves out."""
-        if any(self.extra_after):
-            input = F.pad(input, self.extra_after)
-        if input.device.type == "cpu" and few_channels(self.weight):
-            return convolve_few_channels(
-                input, self.weight, self.bias, self.symmetric_padding, self.groups
-            )
-        return super().forward(input)
+        """Convolve."""
+        if self.is_pointwise and self.groups == 1 and self.kernels == "auto":
+            return _mix_channels(input, self.weight, self.bias)
+        return convolve(
+            input,
+            self.weight,
+            self.bias,
+            self.before,
+            self.after,
+            groups=self.groups,
+            kernels=self.kernels,
+        )
+
+
+def _each(kernel: Triple, rule: Callable[[int], int]) -> Triple:
+    """Apply a rule to each edge."""
+    return (rule(kernel[0]), rule(kernel[1]), rule(kernel[2]))
+
+
+def _mix_channels(x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with a kernel of one voxel: a matrix product with the channels of each voxel."""
+    x_BCN, matrix_BOC = x_BCDHW.flatten(2), weight.flatten(1).expand(len(x_BCDHW), -1, -1)
+    if bias is None:
+        mixed_BON = torch.bmm(matrix_BOC, x_BCN)
+    else:
+        mixed_BON = torch.baddbmm(bias[:, None], matrix_BOC, x_BCN)
+    return mixed_BON.unflatten(2, x_BCDHW.shape[2:])
 
 
 class SeparableConv3d(nn.Module):
@@ -108,11 +128,15 @@ class SeparableConv3d(nn.Module):
                 f"({where}). Use fewer groups, a larger model.base_channels or "
                 f"model.separable.where: mid."
             )
-        self.depthwise = SameConv3d(in_channels, between, kernel, groups=in_channels, bias=False)
+        self.depthwise = SameConv3d(
+            in_channels, between, kernel, groups=in_channels, bias=False, kernels=config.kernels
+        )
         self.between: nn.Module = nn.Identity()
         if recipe.norm_between:
             self.between = make_norm(config, between, n_voxels)
-        self.pointwise = nn.Conv3d(between, out_channels, 1, groups=groups)
+        self.pointwise = SameConv3d(
+            between, out_channels, (1, 1, 1), groups=groups, kernels=config.kernels
+        )
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
         """Filter each channel in space, then mix channels."""

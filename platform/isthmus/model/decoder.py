@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.model.blocks import MidFlow, Unit
+from isthmus.model.convolution import SameConv3d
 from isthmus.model.geometry import Geometry
+from isthmus.model.recomputation import Level, run_level
 
 
-class DecoderLevel(nn.Module):
+class DecoderLevel(Level):
     """Upsample, unit, join the skip, mid-flow, unit.
 
     Parameters
@@ -74,7 +76,7 @@ class Decoder(nn.Module):
             DecoderLevel(widths[n], width, n < n_skips, config, f"{modality} decoder level {n + 1}")
             for n, width in enumerate(geometry.skip_channels)
         )
-        self.output = nn.Conv3d(widths[-1], 1, 1)
+        self.output = SameConv3d(widths[-1], 1, (1, 1, 1), kernels=config.kernels)
 
     def forward(self, x_BCDHW: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """Decode one modality.
@@ -92,6 +94,6 @@ class Decoder(nn.Module):
             Logits on the padded grid.
         """
         for level, skip_BCDHW in zip_longest(self.levels, skips):
-            x_BCDHW = level(x_BCDHW, skip_BCDHW)
+            x_BCDHW = run_level(level, x_BCDHW, skip_BCDHW)
         logits_B1DHW: Tensor = self.output(x_BCDHW)
         return logits_B1DHW

@@ -5,12 +5,12 @@ Legend: B subjects; C channels; D, H, W voxels.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isthmus.core.seeds import generator
+from isthmus.model.kernels.masks import draw_kept, scale_kept
 
 _LEVELS = 1 << 16
 """A value is dropped when its 16 random bits lie below share * _LEVELS."""
@@ -36,7 +36,7 @@ class SubjectKeyedDropout(nn.Module):
     Notes
     -----
     The mask of sample b is a function of (key of b, layer number, shape). Drawing it takes about
-    1.6 ns a value on one core; evaluation costs nothing.
+    NUMBER ns a value on one core; evaluation costs nothing.
     """
 
     def __init__(self, share: float) -> None:
@@ -44,7 +44,7 @@ class SubjectKeyedDropout(nn.Module):
         self.share = share
         self.n_dropped_levels = min(round(share * _LEVELS), _LEVELS - 1)
         self.layer = 0
-        self.keys: tuple[int, ...] | None = None
+        self.keys: Tensor | None = None
 
     def extra_repr(self) -> str:
         """Show the share and the layer's number when printed."""
@@ -54,14 +54,19 @@ class SubjectKeyedDropout(nn.Module):
         """Drop values in training; return the input itself in evaluation."""
         if not self.training or self.n_dropped_levels == 0:
             return x_BCDHW
-        keys = self._keys_of(len(x_BCDHW))
-        if not keys:
+        keys_B = self._keys_of(len(x_BCDHW))
+        if len(keys_B) == 0:
             return x_BCDHW
         scale = _LEVELS / (_LEVELS - self.n_dropped_levels)
-        kept_BCDHW = torch.stack([self._kept(key, x_BCDHW.shape[1:]) for key in keys])
-        return (x_BCDHW * kept_BCDHW.to(x_BCDHW.device)).mul_(scale)
+        kept_BCDHW = self._kept(keys_B, x_BCDHW)
+        if torch.compiler.is_compiling():
+            return x_BCDHW * kept_BCDHW * scale
+        dropped_BCDHW: Tensor = _Dropped.apply(  # type: ignore[no-untyped-call]
+            x_BCDHW, kept_BCDHW, scale
+        )
+        return dropped_BCDHW
 
-    def _keys_of(self, n_subjects: int) -> tuple[int, ...]:
+    def _keys_of(self, n_subjects: int) -> Tensor:
         """Return one key for each subject of the batch."""
         if self.keys is None or len(self.keys) != n_subjects:
             given = "none" if self.keys is None else str(len(self.keys))
@@ -71,11 +76,48 @@ class SubjectKeyedDropout(nn.Module):
             )
         return self.keys
 
-    def _kept(self, key: int, shape: torch.Size) -> Tensor:
-        """Draw one subject's mask of kept values."""
-        draws = generator(key, "dropout", self.layer).bytes(2 * shape.numel())
-        kept = np.frombuffer(draws, dtype="<u2") >= self.n_dropped_levels
-        return torch.from_numpy(kept).view(shape)
+    def _kept(self, keys_B: Tensor, like: Tensor) -> Tensor:
+        """Draw the subjects' masks of kept values, where a map is."""
+        if like.is_meta:
+            return torch.empty(like.shape, dtype=torch.bool, device="meta")
+        # A compiled model calls the operator: its graph need not break, nor hold the keys.
+        draw = _drawn if torch.compiler.is_compiling() else _draw
+        return draw(keys_B, self.layer, self.n_dropped_levels, like.shape[1:]).to(like.device)
+
+
+class _Dropped(torch.autograd.Function):
+    """Values and gradients times what is kept, in one pass each."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BCDHW: Tensor, kept_BCDHW: Tensor, scale: float) -> Tensor:
+        """Scale what is kept."""
+        ctx.save_for_backward(kept_BCDHW)
+        ctx.scale = scale
+        return scale_kept(x_BCDHW, kept_BCDHW, scale)
+
+    @staticmethod
+    def backward(ctx: Any, dy_BCDHW: Tensor) -> tuple[Tensor, None, None]:
+        """Scale the gradient of what is kept."""
+        return scale_kept(dy_BCDHW, ctx.saved_tensors[0], ctx.scale), None, None
+
+
+def _draw(keys_B: Tensor, layer: int, n_dropped_levels: int, shape: Sequence[int]) -> Tensor:
+    """Draw masks on the CPU."""
+    return draw_kept(keys_B.tolist(), layer, n_dropped_levels, shape)
+
+
+_drawn = torch.library.custom_op(
+    "isthmus::dropout_mask",
+    _draw,
+    mutates_args=(),
+    schema="(Tensor keys, int layer, int n_dropped_levels, SymInt[] shape) -> Tensor",
+)
+
+
+@_drawn.register_fake
+def _(keys_B: Tensor, _layer: int, _n_dropped_levels: int, shape: Sequence[int]) -> Tensor:
+    """Make a tensor like a mask."""
+    return keys_B.new_empty((len(keys_B), *shape), dtype=torch.bool)
 
 
 @contextmanager
@@ -107,7 +149,7 @@ def dropout_of_rows(model: nn.Module, n_subjects: int, rows: Sequence[int]) -> I
         for layer in layers:
             if layer.training and layer.n_dropped_levels:
                 own = layer._keys_of(n_subjects)
-                layer.keys = tuple(own[row] for row in rows)
+                layer.keys = own[list(rows)]
         yield
     finally:
         for layer, keys in zip(layers, before, strict=True):
@@ -139,6 +181,7 @@ def set_dropout_keys(model: nn.Module, keys: Sequence[int]) -> None:
         pass, such as ``derive_seed(seed, participant_id, epoch)``: the same key draws the same
         mask.
     """
+    keys_B = torch.tensor(list(keys), dtype=torch.int64, device="cpu")
     for module in model.modules():
         if isinstance(module, SubjectKeyedDropout):
-            module.keys = tuple(keys)
+            module.keys = keys_B

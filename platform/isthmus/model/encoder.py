@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from isthmus.config.architecture import ModelConfig
 from isthmus.model.blocks import MidFlow, Unit
 from isthmus.model.geometry import Geometry
+from isthmus.model.recomputation import Level, run_level
 
 
-class EncoderLevel(nn.Module):
+class EncoderLevel(Level):
     """Unit, mid-flow, then a unit that pools.
 
     Parameters
@@ -80,7 +81,7 @@ class Encoder(nn.Module):
         full: list[Tensor] = []
         x_BCDHW = x_B1DHW
         for level in self.levels:
-            x_BCDHW, before_BCDHW = level(x_BCDHW)
+            x_BCDHW, before_BCDHW = run_level(level, x_BCDHW)
             pooled.append(x_BCDHW)
             if not full and self.skips == "all":
                 full.append(before_BCDHW)

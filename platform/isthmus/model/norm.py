@@ -102,7 +102,8 @@ class WorkerBatchNorm(nn.Module):
     DistributedDataParallel takes is the gradient of the mean of the workers' losses: what one
     process computes on the whole batch. `torch.nn.SyncBatchNorm` does this on GPUs only.
     Every worker must reach the layer equally often, be it with no subject at all; where no worker
-    has one, the running statistics stay as they are.
+    has one, the running statistics stay as they are. They also do while `follows_batches` is
+    false: for a pass over a batch that was counted already.
     """
 
     running_mean: Tensor
@@ -112,6 +113,7 @@ class WorkerBatchNorm(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.epsilon = epsilon
+        self.follows_batches = True
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -140,10 +142,15 @@ class WorkerBatchNorm(nn.Module):
             variance_C = torch.where(n > 0, variance_C, self.running_variance.to(variance_C))
         else:
             y_BCDHW, mean_C, variance_C = self._alone(x_BCDHW)
-        with torch.no_grad():
-            self.running_mean.lerp_(mean_C.to(self.running_mean), 1.0 - self.momentum)
-            self.running_variance.lerp_(variance_C.to(self.running_variance), 1.0 - self.momentum)
+        if self.follows_batches:
+            self._follow(mean_C, variance_C)
         return y_BCDHW  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _follow(self, mean_C: Tensor, variance_C: Tensor) -> None:
+        """Move the running statistics towards a batch's."""
+        self.running_mean.lerp_(mean_C.to(self.running_mean), 1.0 - self.momentum)
+        self.running_variance.lerp_(variance_C.to(self.running_variance), 1.0 - self.momentum)
 
     def _alone(self, x_BCDHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalise by this process's batch with PyTorch's kernel, which saves the input alone."""

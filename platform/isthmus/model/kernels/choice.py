@@ -1,0 +1,154 @@
+"""Which convolution is used: the project's kernels where they apply, PyTorch's own elsewhere.
+
+Legend: B subjects; C channels; D, H, W voxels; G groups; O, I channels of a group, out and in.
+"""
+
+import logging
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from numba import config as numba_config
+from torch import Tensor
+
+from isthmus.model.kernels import operator as _operator  # noqa: F401  registers the operator
+from isthmus.model.kernels.problem import Triple
+from isthmus.model.kernels.triton_depthwise import unavailable
+
+Kernels = Literal["auto", "torch"]
+
+MOST_CHANNELS = 64
+"""Beyond as many channels, in and out, PyTorch's convolution is as quick (docs/performance.md)."""
+
+LONGEST_EDGE = 15
+"""Edge of the largest kernel that there are kernels for, on the CPU."""
+
+_log = logging.getLogger("isthmus.model")
+_CPU_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def convolve(
+    x_BCDHW: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    before: Triple,
+    after: Triple,
+    stride: int = 1,
+    groups: int = 1,
+    kernels: Kernels = "auto",
+) -> Tensor:
+    """Convolve images that are padded with zeros, by the quickest means there are.
+
+    Parameters
+    ----------
+    x_BCDHW : Tensor
+        Images; any floating type.
+    weight : Tensor (G O, I, D, H, W)
+        The kernel.
+    bias : Tensor (G O), optional
+        Added to every voxel.
+    before, after : tuple of int
+        Zeros before and after each axis, fewer than the kernel's edge.
+    stride : int
+        Voxels between outputs, along each axis.
+    groups : int
+        Groups of channels; as many as input channels: depthwise.
+    kernels : {"auto", "torch"}
+        The project's kernels where they apply, or PyTorch's in any case.
+
+    Returns
+    -------
+    Tensor (B, G O, D, H, W)
+        With gradients of first order.
+
+    Notes
+    -----
+    y[o] = bias + sum over k of weight[k] x[o stride + k - before], x zero beyond its grid. Where
+    the project's kernels do not apply, one line of the log says so, once for each reason.
+    """
+    if kernels == "auto":
+        reason = why_torch(
+            x_BCDHW.device, x_BCDHW.dtype, tuple(weight.shape), groups, stride, len(x_BCDHW) == 0
+        )
+        if reason is None:
+            found: Tensor = torch.ops.isthmus.convolution(
+                x_BCDHW, weight, bias, before, after, stride, groups
+            )
+            return found
+        _say_once(reason)
+    if before != after:
+        extra = [a - b for a, b in zip(after, before, strict=True)]
+        if min(extra) < 0:
+            x_BCDHW = F.pad(x_BCDHW, _both_sides(before, after))
+            before = (0, 0, 0)
+        else:
+            x_BCDHW = F.pad(x_BCDHW, _both_sides((0, 0, 0), (extra[0], extra[1], extra[2])))
+    return F.conv3d(x_BCDHW, weight, bias, stride, before, 1, groups)
+
+
+@lru_cache(maxsize=4096)
+def why_torch(
+    device: torch.device,
+    dtype: torch.dtype,
+    weight_shape: tuple[int, ...],
+    groups: int,
+    stride: int,
+    empty: bool = False,
+) -> str | None:
+    """Say why PyTorch's convolution is used.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the images are.
+    dtype : torch.dtype
+        Their type.
+    weight_shape : tuple of int
+        (G O, I, D, H, W).
+    groups, stride : int
+        Groups of channels; voxels between outputs.
+    empty : bool
+        Whether there is no subject.
+
+    Returns
+    -------
+    str or None
+        The reason, in words that end a sentence; None: the project's kernels apply.
+    """
+    n_out, n_in, *edges = weight_shape
+    depthwise = n_in == 1
+    if empty:
+        return ""
+    if device.type == "cuda":
+        if not depthwise or max(edges) == 1:
+            return ""
+        if max(edges) > 7 or stride > 2:
+            return f"a kernel of edge {max(edges)} and stride {stride} is beyond those in Triton"
+        if dtype == torch.float64:
+            return "there are none in Triton for float64"
+        return unavailable(device)
+    if device.type != "cpu":
+        return f"there are none for devices of type '{device.type}'"
+    if dtype not in _CPU_TYPES:
+        return f"there are none for {dtype}"
+    if numba_config.DISABLE_JIT:
+        return "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
+    if max(edges) > LONGEST_EDGE:
+        return f"a kernel's edge of {max(edges)} is beyond {LONGEST_EDGE}"
+    if not depthwise and min(n_in, n_out // groups) > MOST_CHANNELS:
+        return ""
+    return None
+
+
+@lru_cache(maxsize=64)
+def _say_once(reason: str) -> None:
+    """Log a reason, unless it is that PyTorch's convolution is the better one there."""
+    if reason:
+        _log.info("convolutions are left to PyTorch: %s", reason)
+
+
+def _both_sides(before: Triple, after: Triple) -> list[int]:
+    """Order paddings as `torch.nn.functional.pad` reads them: the last axis first."""
+    sides = zip(reversed(before), reversed(after), strict=True)
+    return [zeros for pair in sides for zeros in pair]
