@@ -26,6 +26,20 @@ class ExecutionConfig(Settings):
     threads_per_worker: int | None = Field(
         None, ge=1, description="Compute threads of each; none given: the cores shared out."
     )
+    readers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Threads of each worker that read volumes ahead of the steps; none given: up "
+        "to 2 of its cores, beside a GPU up to 8.",
+    )
+    read_ahead: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Parts of a batch, as a worker computes them at a time, that are read ahead "
+        "of the steps and held in memory; none given: one a reader.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
     gpus_per_worker: float = Field(
         1.0,
@@ -54,6 +68,38 @@ class ExecutionConfig(Settings):
     checkpoint_every_steps: int = Field(
         100, ge=1, description="Optimiser steps between checkpoints; each epoch's end has one."
     )
+    activation_checkpointing: Literal["none", "levels"] = Field(
+        "none",
+        description="Maps that a training step computes again instead of keeping: none, or those "
+        "within the levels of encoders and decoders, which takes less memory and more time.",
+    )
+    compile: bool = Field(
+        False,
+        description="Train through torch.compile, which needs a C++ compiler (CPU) or Triton "
+        "(GPU); the first steps take minutes, and results move by rounding.",
+    )
+
+    @model_validator(mode="after")
+    def _busy_readers(self) -> "ExecutionConfig":
+        """Refuse readers that could never have anything to read."""
+        if self.readers is not None and (self.read_ahead or self.readers) < self.readers:
+            raise ValueError(
+                f"execution.readers ({self.readers}) may be at most execution.read_ahead "
+                f"({self.read_ahead}): each reads another part ahead, so that the others would "
+                "have nothing to do. Raise read_ahead, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compilable(self) -> "ExecutionConfig":
+        """Refuse to compile what is computed twice."""
+        if self.compile and self.activation_checkpointing != "none":
+            raise ValueError(
+                "execution.compile may be true only with execution.activation_checkpointing: "
+                f"none, got {self.activation_checkpointing}: a level that is computed again is "
+                "not compiled. Leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _placeable(self) -> "ExecutionConfig":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from isthmus.config.architecture import ModelConfig
 from isthmus.model.convolution import SameConv3d, SeparableConv3d
 from isthmus.model.dropout import SubjectKeyedDropout
+from isthmus.model.finish import finish
 from isthmus.model.geometry import Triple, kernel_triple
 from isthmus.model.norm import make_norm
 
@@ -66,9 +67,8 @@ class Unit(nn.Module):
                 in_channels, out_channels, kernel, config, where, n_voxels
             )
         else:
-            self.convolution = SameConv3d(
-                in_channels, out_channels, kernel, kernels=config.kernels
-            )
+            self.convolution = SameConv3d(in_channels, out_channels, kernel, kernels=config.kernels)
+        self.kernels = config.kernels
         self.norm = make_norm(config, out_channels, n_voxels)
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = nn.MaxPool3d(2) if pool else nn.Identity()
@@ -76,8 +76,7 @@ class Unit(nn.Module):
 
     def activate(self, x_BCDHW: Tensor) -> Tensor:
         """Convolve, normalise and activate: the map before pooling, as the first skip takes it."""
-        active_BCDHW: Tensor = self.activation(self.norm(self.convolution(x_BCDHW)))
-        return active_BCDHW
+        return finish(self.convolution(x_BCDHW), self.norm, self.activation, None, self.kernels)
 
     def reduce(self, x_BCDHW: Tensor) -> Tensor:
         """Pool where asked, then drop."""
@@ -86,7 +85,10 @@ class Unit(nn.Module):
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
         """Do all of it."""
-        return self.reduce(self.activate(x_BCDHW))
+        if not isinstance(self.pool, nn.Identity):
+            return self.reduce(self.activate(x_BCDHW))
+        x_BCDHW = self.convolution(x_BCDHW)
+        return finish(x_BCDHW, self.norm, self.activation, self.dropout, self.kernels)
 
 
 class MidFlow(nn.Module):

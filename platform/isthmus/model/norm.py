@@ -134,7 +134,7 @@ class WorkerBatchNorm(nn.Module):
                 self.bias,
                 eps=self.epsilon,
             )
-        if _n_workers() > 1:
+        if n_workers() > 1:
             y_BCDHW, mean_C, variance_C, n = _AllWorkers.apply(  # type: ignore[no-untyped-call]
                 x_BCDHW, self.weight, self.bias, self.epsilon
             )
@@ -142,13 +142,20 @@ class WorkerBatchNorm(nn.Module):
             variance_C = torch.where(n > 0, variance_C, self.running_variance.to(variance_C))
         else:
             y_BCDHW, mean_C, variance_C = self._alone(x_BCDHW)
-        if self.follows_batches:
-            self._follow(mean_C, variance_C)
+        self.follow(mean_C, variance_C)
         return y_BCDHW  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _follow(self, mean_C: Tensor, variance_C: Tensor) -> None:
-        """Move the running statistics towards a batch's."""
+    def follow(self, mean_C: Tensor, variance_C: Tensor) -> None:
+        """Move the running statistics towards a batch's, unless it was counted already.
+
+        Parameters
+        ----------
+        mean_C, variance_C : Tensor
+            Of the batch; the variance biased.
+        """
+        if not self.follows_batches:
+            return
         self.running_mean.lerp_(mean_C.to(self.running_mean), 1.0 - self.momentum)
         self.running_variance.lerp_(variance_C.to(self.running_variance), 1.0 - self.momentum)
 
@@ -211,8 +218,14 @@ class _AllWorkers(torch.autograd.Function):
         return dx.to(x_BCDHW.dtype), d_weight_C, d_bias_C, None
 
 
-def _n_workers() -> int:
-    """Count the workers of this training."""
+def n_workers() -> int:
+    """Count the workers of this training.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     if not distributed.is_available() or not distributed.is_initialized():
         return 1
     return distributed.get_world_size()

@@ -25,6 +25,7 @@ from isthmus.core.seeds import generator
 from isthmus.training.encoder import LoadedEncoder, load_encoder, untrained
 from isthmus.training.evaluate import Predictor, Tissue, score_predictors
 from isthmus.training.linear_code import LinearCode, empty_rows, fit_linear_code
+from isthmus.training.prefetch import Reading
 from isthmus.volumes.store import VolumeStore
 
 MODEL = "model"
@@ -76,6 +77,7 @@ def run_controls(
     tissue: Tissue,
     seed: int,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> ControlResults:
     """Score a fitted encoder and all its controls on the held-out subjects.
 
@@ -97,6 +99,8 @@ def run_controls(
         Root of the fold's random streams; who is decoded with whose embedding follows from it.
     device : {'auto', 'cpu', 'cuda'}
         Where to compute.
+    reading : Reading, optional
+        How reading keeps ahead, as for `prefetch`.
 
     Returns
     -------
@@ -108,7 +112,8 @@ def run_controls(
     Every image is read twice for training and monitor subjects, and twice for held-out ones; the
     linear code costs what `fit_linear_code` says, and two passes over its rows a subject.
     """
-    encoder, random = load_encoder(directory, device), untrained(directory, device)
+    encoder = load_encoder(directory, device, reading)
+    random = untrained(directory, device, reading)
     rows_NP, mean_MDHW = _training_rows(encoder, store, fold.train, directory)
     given = partial(encoder.given, store)
     code = fit_linear_code(rows_NP, encoder.model.embedding_size)

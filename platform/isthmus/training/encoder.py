@@ -6,6 +6,7 @@ Legend: N subject, M modality, D H W the grid, E value of the embedding.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from isthmus.training.card import (
     initial_model,
     read_card,
 )
-from isthmus.training.prefetch import prefetch
+from isthmus.training.prefetch import Reading, prefetch
 from isthmus.training.ranks import choose_device
 from isthmus.volumes.intensity import Normaliser, load_normaliser
 from isthmus.volumes.store import VolumeStore
@@ -48,12 +49,15 @@ class LoadedEncoder:
         Fitted with it.
     device : torch.device
         Where it computes.
+    reading : Reading or None
+        How reading keeps ahead of it, as for `prefetch`.
     """
 
     card: EncoderCard
     model: FusionModel
     normaliser: Normaliser
     device: torch.device
+    reading: Reading | None = None
 
     def read(self, store: VolumeStore, participant_id: str) -> FloatArray:
         """Read a subject's normalised images.
@@ -188,7 +192,7 @@ class LoadedEncoder:
             yield name, x_MDHW, y_MDHW
 
     def volumes(self, store: VolumeStore, ids: Sequence[str]) -> Iterator[tuple[str, FloatArray]]:
-        """Read subjects' normalised images, one ahead.
+        """Read subjects' normalised images, some ahead.
 
         Parameters
         ----------
@@ -202,7 +206,8 @@ class LoadedEncoder:
         tuple of (str, ndarray (M, D, H, W))
             Participant and images.
         """
-        yield from zip(ids, prefetch(lambda name: self.read(store, name), ids), strict=True)
+        with closing(prefetch(lambda name: self.read(store, name), ids, self.reading)) as volumes:
+            yield from zip(ids, volumes, strict=True)
 
     def _mask(self, given_M: Given | None) -> dict[str, torch.Tensor]:
         """Make the argument that tells a batch of one what is given, where anything is not."""
@@ -215,7 +220,9 @@ class LoadedEncoder:
         return torch.from_numpy(np.ascontiguousarray(x_MDHW))[None].to(self.device)
 
 
-def load_encoder(directory: Path, device: str = "auto") -> LoadedEncoder:
+def load_encoder(
+    directory: Path, device: str = "auto", reading: Reading | None = None
+) -> LoadedEncoder:
     """Load a fitted encoder.
 
     Parameters
@@ -224,6 +231,8 @@ def load_encoder(directory: Path, device: str = "auto") -> LoadedEncoder:
         Folder of a finished training.
     device : {'auto', 'cpu', 'cuda'}
         Where to compute.
+    reading : Reading, optional
+        How reading keeps ahead of it, as for `prefetch`.
 
     Returns
     -------
@@ -235,7 +244,7 @@ def load_encoder(directory: Path, device: str = "auto") -> LoadedEncoder:
     ConfigError
         If the folder holds no complete encoder, or the weights are damaged.
     """
-    loaded = untrained(directory, device)
+    loaded = untrained(directory, device, reading)
     path = directory / WEIGHTS_FILE
     try:
         loaded.model.load_state_dict(load_tensors(path.read_bytes()))
@@ -249,7 +258,9 @@ def load_encoder(directory: Path, device: str = "auto") -> LoadedEncoder:
     return loaded
 
 
-def untrained(directory: Path, device: str = "auto") -> LoadedEncoder:
+def untrained(
+    directory: Path, device: str = "auto", reading: Reading | None = None
+) -> LoadedEncoder:
     """Build the network of a fitted encoder as it was before its first step.
 
     It is the control ``random_encoder``: what an embedding holds that needed no training.
@@ -260,6 +271,8 @@ def untrained(directory: Path, device: str = "auto") -> LoadedEncoder:
         Folder of a finished training.
     device : {'auto', 'cpu', 'cuda'}
         Where to compute.
+    reading : Reading, optional
+        How reading keeps ahead of it, as for `prefetch`.
 
     Returns
     -------
@@ -274,4 +287,5 @@ def untrained(directory: Path, device: str = "auto") -> LoadedEncoder:
     card = read_card(directory)
     model, where = initial_model(card), choose_device(device)
     model.to(where).eval()
-    return LoadedEncoder(card, model, load_normaliser(directory / NORMALISER_FILE), where)
+    normaliser = load_normaliser(directory / NORMALISER_FILE)
+    return LoadedEncoder(card, model, normaliser, where, reading)

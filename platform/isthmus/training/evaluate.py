@@ -9,6 +9,7 @@ Legend: M modality, D H W the grid.
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from typing import Literal
 
 import numpy as np
@@ -114,28 +115,30 @@ def score_predictors(
     """
     normaliser, modalities = encoder.normaliser, encoder.card.modalities
     with_tissue = tissue == "kmeans" and TISSUE_MODALITY in store.modalities
+
+    def read(participant_id: str) -> tuple[FloatArray, FloatArray]:
+        """Read a subject as stored and as normalised."""
+        original_MDHW = store.read(participant_id, modalities)
+        return original_MDHW, normaliser.apply(original_MDHW)
+
     rows: list[tuple[str, str, str, str, float]] = []
-    originals = prefetch(lambda name: store.read(name, modalities), ids)
-    for participant_id, original_MDHW in zip(ids, originals, strict=True):
-        x_MDHW = normaliser.apply(original_MDHW)
-        split = _tissue(store, participant_id, normaliser.mask_DHW) if with_tissue else None
-        known_M = store.known(participant_id, modalities)
-        for name, predict in predictors.items():
-            y_MDHW = predict(participant_id, x_MDHW)
-            back_MDHW = None if y_MDHW is None else normaliser.invert(y_MDHW, original_MDHW)
-            for m in np.flatnonzero(known_M):
-                modality = modalities[m]
-                values = dict.fromkeys(METRICS, math.nan)
-                if y_MDHW is not None and back_MDHW is not None:
-                    values |= _errors(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
-                    if name in with_ssim:
-                        values["ssim"] = _similarity(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
-                    values["cnr_ratio"] = _contrast(original_MDHW[m], back_MDHW[m], split)
-                if not with_tissue:
-                    del values["cnr_ratio"]
-                if name not in with_ssim:
-                    del values["ssim"]
-                rows += [(name, participant_id, modality, *item) for item in values.items()]
+    with closing(prefetch(read, ids, encoder.reading)) as volumes:
+        for participant_id, (original_MDHW, x_MDHW) in zip(ids, volumes, strict=True):
+            split = _tissue(store, participant_id, normaliser.mask_DHW) if with_tissue else None
+            known = np.flatnonzero(store.known(participant_id, modalities))
+            for name, predict in predictors.items():
+                y_MDHW = predict(participant_id, x_MDHW)
+                back_MDHW = None if y_MDHW is None else normaliser.invert(y_MDHW, original_MDHW)
+                for m in known:
+                    values = dict.fromkeys(METRICS, math.nan)
+                    if y_MDHW is not None and back_MDHW is not None:
+                        values |= _errors(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
+                        if name in with_ssim:
+                            values["ssim"] = _similarity(x_MDHW[m], y_MDHW[m], normaliser.mask_DHW)
+                        values["cnr_ratio"] = _contrast(original_MDHW[m], back_MDHW[m], split)
+                    left_out = {"cnr_ratio": not with_tissue, "ssim": name not in with_ssim}
+                    row = (name, participant_id, modalities[m])
+                    rows += [(*row, k, v) for k, v in values.items() if not left_out.get(k)]
     columns = ["control", "participant_id", "modality", "metric", "value"]
     return pd.DataFrame(rows, columns=columns).astype({"value": np.float64})
 

@@ -15,7 +15,7 @@ may differ.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ from isthmus.training.lock import lock_folder
 from isthmus.training.monitor import watch
 from isthmus.training.optimiser import learning_rate
 from isthmus.training.order import Slicing, epoch_batches, slicing, steps_per_epoch
-from isthmus.training.prefetch import prefetch
+from isthmus.training.prefetch import Reading, plan_reading, prefetch
 from isthmus.training.presence import presence_of
 from isthmus.training.ranks import Ranks, compute_settings, join_ranks
 from isthmus.training.shortage import typed_in_training
@@ -73,6 +73,7 @@ class _Training:
     card: EncoderCard
     learner: Learner
     read: Callable[[Sequence[str]], torch.Tensor]
+    reading: Reading
     n_steps: int
     epoch: int = 1
     step: int = 0
@@ -161,22 +162,23 @@ def _train(
             task.fold.train, config.global_batch_size, task.seed, training.epoch
         )[training.step :]
         cut, ranks = training.learner.slicing, training.ranks
-        parts = prefetch(training.read, parts_of(batches, cut, ranks.rank))
         training.learner.model.train()
-        for batch in batches:
-            done = (training.epoch - 1) * training.n_steps + training.step
-            rate = learning_rate(done, total, config)
-            plan = StepPlan(batch, task.fold.number, training.epoch, training.step + 1, rate)
-            losses_GM = take_step(training.learner, plan, parts)
-            training.step += 1
-            sums = zip(training.loss_sums, losses_GM.sum(dim=0).tolist(), strict=True)
-            training.loss_sums = [before + new for before, new in sums]
-            training.seconds = time.perf_counter() - started
-            if on_step is not None:
-                on_step(done + 1, float(losses_GM.sum(dim=1).mean()))
-            every = task.config.execution.checkpoint_every_steps
-            if training.step % every == 0 and training.step < training.n_steps:
-                _save(training, LAST_FILE)
+        keys = parts_of(batches, cut, ranks.rank)
+        with closing(prefetch(training.read, keys, training.reading)) as parts:
+            for batch in batches:
+                done = (training.epoch - 1) * training.n_steps + training.step
+                rate = learning_rate(done, total, config)
+                plan = StepPlan(batch, task.fold.number, training.epoch, training.step + 1, rate)
+                losses_GM = take_step(training.learner, plan, parts)
+                training.step += 1
+                sums = zip(training.loss_sums, losses_GM.sum(dim=0).tolist(), strict=True)
+                training.loss_sums = [before + new for before, new in sums]
+                training.seconds = time.perf_counter() - started
+                if on_step is not None:
+                    on_step(done + 1, float(losses_GM.sum(dim=1).mean()))
+                every = task.config.execution.checkpoint_every_steps
+                if training.step % every == 0 and training.step < training.n_steps:
+                    _save(training, LAST_FILE)
         _end_epoch(training, started)
         if on_epoch is not None and training.ranks.is_first:
             on_epoch(_event(training))
@@ -186,7 +188,8 @@ def _end_epoch(training: _Training, started: float) -> None:
     """Watch the monitor part, record the epoch and keep its state."""
     config, model = training.task.config.training, training.learner.model
     n_subjects = training.n_steps * config.global_batch_size
-    watched = watch(training.learner, training.read, sorted(training.task.fold.monitor))
+    monitored = sorted(training.task.fold.monitor)
+    watched = watch(training.learner, training.read, monitored, training.reading)
     training.seconds = time.perf_counter() - started
     task = training.task
     batches = epoch_batches(task.fold.train, config.global_batch_size, task.seed, training.epoch)
@@ -230,9 +233,11 @@ def _prepare(
     settings, ids = task.config.training, (*task.fold.train, *task.fold.monitor)
     presence = presence_of(store, ids, card.modalities, settings.modality_dropout, task.seed)
     model = initial_model(card)
-    learner = make_learner(model, mask_DHW, settings, cut, ranks, task.seed, presence)
-    read = reader(task, normaliser)
-    training = _Training(task, digest, card, learner, read, n_steps)
+    execution = task.config.execution
+    learner = make_learner(model, mask_DHW, settings, cut, ranks, task.seed, presence, execution)
+    reading = plan_reading(task.config.execution, ranks.device, ranks.world_size)
+    read = reader(task, normaliser, reading.pinned)
+    training = _Training(task, digest, card, learner, read, reading, n_steps)
     training.loss_sums = [0.0] * len(card.modalities)
     if found is not None:
         _restore(training, load_checkpoint(task.directory / found))

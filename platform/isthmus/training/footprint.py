@@ -32,17 +32,21 @@ def least_bytes(config: ExperimentConfig, description: ModelDescription, n_subje
     Notes
     -----
     With P parameters and A bytes of activations that a subject's forward pass keeps for the
-    backward one, B subjects of M modalities on V padded voxels take
+    backward one, or that are there when the last level is computed again
+    (`execution.activation_checkpointing`), B subjects of M modalities on V padded voxels take
 
         B * A * h + 16 P + 4 B M V
 
     with h = 1/2 under 16-bit autocast and 1 in float32. The backward pass holds gradients and
     workspaces beside what it consumes, which are left out, so that what fits is never taken for
     what does not: steps measured on a CPU, from 16 x 16 x 16 to 128 x 128 x 96 voxels, took 1.3 to
-    2.3 times the bound.
+    2.3 times the bound. Parts read ahead (``execution.read_ahead``) take 4 B M V bytes each of the
+    machine's own memory, also beside a GPU, and are left out as well.
     """
     half = 1.0 if config.training.precision == "float32" else _HALVED
-    activations = n_subjects * description.activation_bytes * half
+    recomputed = config.execution.activation_checkpointing == "levels"
+    kept = description.recomputed_bytes if recomputed else description.activation_bytes
+    activations = n_subjects * kept * half
     n_values = n_subjects * len(config.fused_modalities) * prod(description.padded_grid)
     parameters = _BYTES_A_PARAMETER * description.parameters.total
     return int(activations) + parameters + _BYTES_A_VOXEL * n_values

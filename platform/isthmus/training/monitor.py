@@ -5,18 +5,21 @@ the mask.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import torch
 
 from isthmus.core.errors import TrainingDiverged
-from isthmus.training.prefetch import prefetch
+from isthmus.training.prefetch import Reading, prefetch
 from isthmus.training.presence import known_losses
 from isthmus.training.step import Learner, autocast
 
 Read = Callable[[Sequence[str]], torch.Tensor]
 
 
-def watch(learner: Learner, read: Read, ids: Sequence[str]) -> dict[str, float]:
+def watch(
+    learner: Learner, read: Read, ids: Sequence[str], reading: Reading | None = None
+) -> dict[str, float]:
     """Compute the monitored loss and error; all workers must call this.
 
     One subject at a time, so that the numbers do not depend on the number of workers.
@@ -29,6 +32,8 @@ def watch(learner: Learner, read: Read, ids: Sequence[str]) -> dict[str, float]:
         From participant ids to a tensor (B, M, D, H, W), normalised.
     ids : sequence of str
         The monitor part of the fold.
+    reading : Reading, optional
+        How reading keeps ahead, as for `prefetch`.
 
     Returns
     -------
@@ -50,10 +55,10 @@ def watch(learner: Learner, read: Read, ids: Sequence[str]) -> dict[str, float]:
     model.eval()
     mine = range(ranks.rank, len(ids), ranks.world_size)
     values_N2M = torch.zeros(len(ids), 2, len(model.modalities)).double()
-    with torch.no_grad():
-        volumes = prefetch(read, [(ids[i],) for i in mine])
+    volumes = prefetch(read, [(ids[i],) for i in mine], reading)
+    with torch.no_grad(), closing(volumes):
         for i, x_BMDHW in zip(mine, volumes, strict=True):
-            x_BMDHW = x_BMDHW.to(ranks.device)
+            x_BMDHW = x_BMDHW.to(ranks.device, non_blocking=True)
             known_BM = learner.presence.known([ids[i]])
             masks = {} if known_BM is None else {"given_BM": known_BM}
             with autocast(learner.config, ranks.device):

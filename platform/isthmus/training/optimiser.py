@@ -1,6 +1,7 @@
 """The optimiser, and the learning rate as a pure function of the step."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,16 +32,61 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     Epsilon is 1e-7, as in the published Keras code (torch's own default is 1e-8). It matters for
     biases that a batch normalisation follows: their true gradient is 0, and a smaller epsilon
     turns more of its rounding noise into steps.
+
+    The fused form goes through a parameter's weight, gradient and moments once instead of some ten
+    times: for the 408 parameters of `released`, 3.2 ms a step for 11.6 on one core. A state that
+    was saved by another form is continued in this one.
     """
+    optimiser = _make(model, config)
+    optimiser.register_load_state_dict_pre_hook(_keep_form)
+    return optimiser
+
+
+def _make(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Choose the optimiser and its groups."""
+    rate = config.learning_rate
     if config.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.learning_rate, eps=ADAM_EPSILON)
+        return torch.optim.Adam(model.parameters(), lr=rate, eps=ADAM_EPSILON, fused=True)
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": kernels, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, eps=ADAM_EPSILON)
+    return torch.optim.AdamW(groups, lr=rate, eps=ADAM_EPSILON, fused=True)
+
+
+def _keep_form(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Take a saved state without its form: loading would bring that back."""
+    forms = [{key: group[key] for key in ("fused", "foreach")} for group in optimiser.param_groups]
+    groups = zip(state["param_groups"], forms, strict=True)
+    return {**state, "param_groups": [{**group, **form} for group, form in groups]}
+
+
+def longest_factor(optimiser: torch.optim.Optimizer) -> float:
+    """Bound what the next step multiplies weights and moments by.
+
+    Parameters
+    ----------
+    optimiser : torch.optim.Optimizer
+        From `make_optimiser`, with the rate of its next step.
+
+    Returns
+    -------
+    float
+        In float64. Beyond what float32 holds, the fused form makes weights infinite without a
+        word.
+
+    Notes
+    -----
+    With rate r and decay d, the larger of ``r d`` and ``r / (1 - beta1)``: Adam divides the rate
+    by ``1 - beta1^t`` at its t-th step, which is smallest at the first.
+    """
+    factors: list[float] = [
+        group["lr"] * max(group["weight_decay"], 1.0 / (1.0 - group["betas"][0]))
+        for group in optimiser.param_groups
+    ]
+    return max(factors)
 
 
 def learning_rate(step: int, n_steps: int, config: TrainingConfig) -> float:
@@ -110,7 +156,7 @@ def clip_gradient(model: nn.Module, largest_norm: float | None) -> float:
         The norm before clipping; not finite when any gradient is not.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
     if largest_norm is not None:
-        nn.utils.clip_grads_with_norm_(parameters, largest_norm, norm)
+        nn.utils.clip_grads_with_norm_(parameters, largest_norm, norm, foreach=True)
     return float(norm)

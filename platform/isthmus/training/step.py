@@ -11,13 +11,21 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from isthmus.config.execution import ExecutionConfig
 from isthmus.config.training import TrainingConfig
 from isthmus.core.errors import ConfigError, TrainingDiverged
 from isthmus.core.seeds import derive_seed
 from isthmus.model.dropout import set_dropout_keys
 from isthmus.model.families import FusionModel
-from isthmus.model.objective import kernel_penalty
-from isthmus.training.optimiser import clip_gradient, make_optimiser, set_learning_rate
+from isthmus.model.objective import add_kernel_penalty
+from isthmus.model.recomputation import recompute_levels
+from isthmus.training.compilation import compile_model
+from isthmus.training.optimiser import (
+    clip_gradient,
+    longest_factor,
+    make_optimiser,
+    set_learning_rate,
+)
 from isthmus.training.order import Slicing
 from isthmus.training.presence import Presence, known_losses
 from isthmus.training.ranks import Ranks
@@ -100,6 +108,7 @@ def make_learner(
     ranks: Ranks,
     seed: int,
     presence: Presence | None = None,
+    execution: ExecutionConfig | None = None,
 ) -> Learner:
     """Put a model on its device with its optimiser, and join it to the other workers' copies.
 
@@ -119,6 +128,8 @@ def make_learner(
         Root of the fold's random streams.
     presence : Presence, optional
         Which images there are, and which are withheld; none given: all are, and none is.
+    execution : ExecutionConfig, optional
+        Whether levels are computed again and the model is compiled; none given: neither.
 
     Returns
     -------
@@ -129,6 +140,8 @@ def make_learner(
     ------
     ConfigError
         If float16 is asked for on the CPU.
+    ResourceError
+        If the model is to be compiled where torch cannot compile.
     """
     device = ranks.device
     if config.precision == "float16" and device.type != "cuda":
@@ -137,6 +150,10 @@ def make_learner(
             f"Set training.precision: bfloat16 or float32."
         )
     model.to(device)
+    execution = execution or ExecutionConfig()
+    recompute_levels(model, execution.activation_checkpointing == "levels")
+    if execution.compile:
+        compile_model(model, device)
     parallel: nn.Module = model
     if ranks.world_size > 1:
         # Buffers need no synchronising: normalisation sums its statistics over the workers itself.
@@ -194,19 +211,19 @@ def take_step(learner: Learner, plan: StepPlan, parts: Iterator[torch.Tensor]) -
     learner.optimiser.zero_grad(set_to_none=True)
     losses_GM = torch.zeros(cut.global_batch_size, len(learner.model.modalities)).double()
     for number, positions in enumerate(cut.parts(ranks.rank), start=1):
-        x_BMDHW = next(parts).to(learner.ranks.device)
+        x_BMDHW = next(parts).to(learner.ranks.device, non_blocking=True)
         subjects = [plan.batch[i] for i in positions]
         with _gradients_kept_here(learner, last=number == cut.accumulation_steps):
             losses_BM = _losses(learner, x_BMDHW, subjects, plan.epoch)
             loss = losses_BM.sum() * (ranks.world_size / cut.global_batch_size)
-            if config.kernel_l2:
-                penalty = kernel_penalty(learner.model)
-                loss = loss + penalty * (config.kernel_l2 / cut.accumulation_steps)
             learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses_GM[positions.start : positions.stop] = losses_BM.detach().double().cpu()
     losses_GM = ranks.sum(losses_GM)
     _require_finite_losses(losses_GM, learner.model.modalities, plan)
     learner.scaler.unscale_(learner.optimiser)
+    if config.kernel_l2:
+        # The same on all workers and of no slice: added once, after they were averaged.
+        add_kernel_penalty(learner.model, config.kernel_l2)
     norm = clip_gradient(learner.model, config.gradient_clip_norm)
     _require_finite_gradient(norm, learner.scaler, plan)
     _step_weights(learner, plan)
@@ -259,16 +276,13 @@ def _gradients_kept_here(learner: Learner, last: bool) -> contextlib.AbstractCon
 
 
 def _step_weights(learner: Learner, plan: StepPlan) -> None:
-    """Change the weights, unless torch cannot write the step's length."""
-    try:
-        learner.scaler.step(learner.optimiser)
-    except RuntimeError as error:
-        if "without overflow" not in str(error):
-            raise
+    """Change the weights, unless the step's length is no number of their type."""
+    if longest_factor(learner.optimiser) > torch.finfo(torch.float32).max:
         raise TrainingDiverged(
             f"The step must be finite, but in {_place(plan)} it overflows. The last checkpoint "
             f"stays. Lower training.learning_rate ({plan.learning_rate:g})."
-        ) from None
+        )
+    learner.scaler.step(learner.optimiser)
 
 
 def _require_finite_losses(

@@ -17,7 +17,8 @@ from isthmus.training.controls import MODEL, ControlResults, run_controls
 from isthmus.training.encoder import LoadedEncoder, load_encoder
 from isthmus.training.evaluate import ALL, summarise
 from isthmus.training.fitted import FittedEncoder
-from isthmus.training.ranks import alone, compute_settings
+from isthmus.training.prefetch import plan_reading
+from isthmus.training.ranks import alone, choose_device, compute_settings
 from isthmus.trial.events import StrataProgress, TrialListener
 from isthmus.trial.panels import COMPARED, Panel, compared_subject, cut_panel, save_panels
 from isthmus.trial.probe import ProbeScore, probe
@@ -102,6 +103,7 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
     """Evaluate under the threads and the determinism that training had."""
     config, directory, fold = inputs.config, inputs.directory, inputs.fold
     families = inputs.participants.families
+    reading = plan_reading(config.execution, choose_device(config.execution.device))
     controls = run_controls(
         directory,
         inputs.store,
@@ -110,10 +112,11 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
         config.controls.tissue,
         inputs.seed,
         config.execution.device,
+        reading,
     )
     fidelity = controls.table.assign(leaky=fitted.leaky)
     write_text(directory / "fidelity.tsv", fidelity.to_csv(sep="\t", index=False, na_rep="n/a"))
-    encoder = load_encoder(directory, config.execution.device)
+    encoder = load_encoder(directory, config.execution.device, reading)
     embedding = _table(inputs, fitted.encoder_id, encoder.embed(inputs.store, inputs.ids))
     embedding.save_parquet(directory / "embeddings.parquet")
     untrained = np.concatenate(

@@ -3,6 +3,7 @@
 Shapes: M modalities, grid D, H, W.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ class VolumeDataset(Dataset[torch.Tensor]):
     """Subjects of the development partition, normalised.
 
     The store is opened at the first item, in whichever process asks for it: an open one must not
-    be sent to a loader's workers.
+    be sent to a loader's workers. Threads may share a dataset; the first to ask opens the store
+    for all.
 
     Parameters
     ----------
@@ -53,17 +55,55 @@ class VolumeDataset(Dataset[torch.Tensor]):
         self.normaliser = normaliser
         self.modalities = tuple(modalities)
         self._store: VolumeStore | None = None
+        self._opening = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of each item, (M, D, H, W)."""
+        return (len(self.modalities), *self.normaliser.mask_DHW.shape)
+
     def __getitem__(self, index: int) -> torch.Tensor:
         """Read and normalise one subject: float32, shape (M, D, H, W)."""
-        if self._store is None:
-            self._store = open_store(self.store_url)
-        x_MDHW = self._store.read(self.ids[index], self.modalities)
-        return torch.from_numpy(self.normaliser.apply(x_MDHW))
+        return self.read_into(index, torch.empty(self.shape))
+
+    def read_into(self, index: int, out_MDHW: torch.Tensor) -> torch.Tensor:
+        """Read and normalise one subject into memory that is there, as of a batch.
+
+        Parameters
+        ----------
+        index : int
+            Which of `ids`.
+        out_MDHW : Tensor of float32 (M, D, H, W)
+            On the CPU; overwritten.
+
+        Returns
+        -------
+        Tensor of float32 (M, D, H, W)
+            The same tensor.
+
+        Raises
+        ------
+        ImageError
+            If the store has no such subject, or its volumes are lost or damaged.
+        """
+        x_MDHW = self._opened().read(self.ids[index], self.modalities)
+        self.normaliser.apply(x_MDHW, out_MDHW.numpy())
+        return out_MDHW
+
+    def _opened(self) -> VolumeStore:
+        """Open the store, once a process: it reads a record of every subject."""
+        with self._opening:
+            if self._store is None:
+                self._store = open_store(self.store_url)
+            return self._store
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open store behind."""
-        return {**self.__dict__, "_store": None}
+        """Leave the open store behind, and the lock."""
+        return {**self.__dict__, "_store": None, "_opening": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up the state in another process."""
+        self.__dict__.update(state, _opening=threading.Lock())

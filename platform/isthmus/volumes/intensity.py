@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,13 +85,15 @@ class Normaliser:
         arrays = {name: digest_array(getattr(self, name)) for name in _ARRAYS}
         return digest_of({**self._header(), **arrays})
 
-    def apply(self, x_MDHW: Volumes) -> Volumes:
+    def apply(self, x_MDHW: Volumes, out_MDHW: Volumes | None = None) -> Volumes:
         """Normalise a subject.
 
         Parameters
         ----------
         x_MDHW : ndarray, float32, shape (M, D, H, W)
             Image units, in the order of `modalities`; NaN throughout where there is no image.
+        out_MDHW : ndarray, float32, shape (M, D, H, W), optional
+            Where the result is written; none given: into new memory.
 
         Returns
         -------
@@ -103,19 +106,21 @@ class Normaliser:
             If the shape is another, or a subject to be z-scored is constant in the mask.
         """
         self._require_shape(x_MDHW)
+        # In place: each pass over memory costs every subject of every epoch.
+        y_MDHW = np.empty(x_MDHW.shape, np.float32) if out_MDHW is None else out_MDHW
+        scaled_MDHW = x_MDHW
         if self.method == "subject_zscore":
             mean_M111, sd_M111 = self._moments(x_MDHW)
-            x_MDHW = (x_MDHW - mean_M111) / sd_M111
-        range_MDHW = self.high_MDHW - self.low_MDHW
-        y_MDHW = (x_MDHW - self.low_MDHW) / (range_MDHW + _EPSILON)
-        if self.method == "voxelwise_minmax":
-            y_MDHW = np.where(range_MDHW > 0, y_MDHW, np.float32(0))
-        else:
-            y_MDHW = np.where(self.mask_DHW, y_MDHW, np.float32(0))
+            scaled_MDHW = np.divide(np.subtract(x_MDHW, mean_M111, out=y_MDHW), sd_M111, out=y_MDHW)
+        np.subtract(scaled_MDHW, self.low_MDHW, out=y_MDHW)
+        y_MDHW /= self._divisor
+        np.copyto(y_MDHW, np.float32(0), where=self._left_out)
         if self.clip:
             np.clip(y_MDHW, 0.0, 1.0, out=y_MDHW)
-        y_MDHW[np.isnan(x_MDHW).all(axis=(1, 2, 3))] = np.nan
-        return y_MDHW.astype(np.float32, copy=False)
+        for x_DHW, y_DHW in zip(x_MDHW, y_MDHW, strict=True):
+            if np.isnan(x_DHW.flat[0]) and np.isnan(x_DHW).all():  # one voxel mostly tells
+                y_DHW[:] = np.nan
+        return y_MDHW
 
     def invert(self, y_MDHW: Volumes, x_MDHW: Volumes) -> Volumes:
         """Bring normalised volumes, such as a reconstruction, back to image units.
@@ -180,16 +185,26 @@ class Normaliser:
                 f"{list(self.modalities)} on the store's grid, got {x_MDHW.shape}."
             )
 
+    @cached_property
+    def _divisor(self) -> Volumes:
+        """What values are divided by."""
+        return self.high_MDHW - self.low_MDHW + _EPSILON
+
+    @cached_property
+    def _left_out(self) -> Mask:
+        """Where 0 stands whatever the image holds: shape (M, D, H, W) or (1, D, H, W)."""
+        voxelwise = self.method == "voxelwise_minmax"
+        return ~(self.high_MDHW > self.low_MDHW) if voxelwise else ~self.mask_DHW[None]
+
     def _moments(self, x_MDHW: Volumes) -> tuple[Volumes, Volumes]:
         """Mean and standard deviation of each modality over the mask, shape (M, 1, 1, 1)."""
-        inside_MV = x_MDHW[:, self.mask_DHW].astype(np.float64)
+        inside_MV = np.array([x_DHW[self.mask_DHW] for x_DHW in x_MDHW], np.float64)
         sd_M = inside_MV.std(axis=1)
         if not sd_M.all():
             flat = [name for name, sd in zip(self.modalities, sd_M, strict=True) if sd == 0]
             raise ImageError(f"A subject to be z-scored must vary in the mask, {flat} does not.")
-        shape = (-1, 1, 1, 1)
-        mean_M111 = inside_MV.mean(axis=1).reshape(shape)
-        return mean_M111.astype(np.float32), sd_M.reshape(shape).astype(np.float32)
+        found_2M = np.stack([inside_MV.mean(axis=1), sd_M]).astype(np.float32)
+        return found_2M[0].reshape(-1, 1, 1, 1), found_2M[1].reshape(-1, 1, 1, 1)
 
 
 def fit_normaliser(

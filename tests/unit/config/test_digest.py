@@ -128,6 +128,8 @@ LEFT_OUT: dict[str, tuple[Any, dict[str, Any]]] = {
     "execution.address": ("auto", {}),
     "execution.workers": (2, {}),
     "execution.threads_per_worker": (1, {}),
+    "execution.readers": (3, {}),
+    "execution.read_ahead": (4, {}),
     "execution.device": ("cpu", {}),
     "execution.gpus_per_worker": (0.5, {}),
     "execution.concurrent_trials": (2, {}),
@@ -136,6 +138,8 @@ LEFT_OUT: dict[str, tuple[Any, dict[str, Any]]] = {
     "execution.ingest_processes": (1, {}),
     "execution.stratification_workers": (2, {}),
     "execution.checkpoint_every_steps": (1, {}),
+    "execution.activation_checkpointing": ("levels", {}),
+    "execution.compile": (True, {}),
 }
 FIXED = {"schema_version", "model.family"}  # there is one of each
 

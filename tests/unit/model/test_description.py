@@ -70,11 +70,12 @@ def test_multiply_accumulates_by_hand(small: Callable[..., ModelConfig]) -> None
     assert description.compression_in_mask is None
 
 
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_activation_estimate_is_what_autograd_keeps(
-    norm: str, small: Callable[..., ModelConfig], images: Callable[..., torch.Tensor]
+    norm: str, kernels: str, small: Callable[..., ModelConfig], images: Callable[..., torch.Tensor]
 ) -> None:
-    config = small(norm=norm, dropout=0.2, kernel_size=(3, 4, 3))
+    config = small(norm=norm, dropout=0.2, kernel_size=(3, 4, 3), kernels=kernels)
     model = build_model(config, ("T1w", "FA"), (8, 8, 8)).train()
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
@@ -88,4 +89,7 @@ def test_activation_estimate_is_what_autograd_keeps(
         model(images(2, 2, 8, 8, 8))
     measured = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own) / 2
     estimate = describe_model(config, ("T1w", "FA"), (8, 8, 8)).activation_bytes
-    assert estimate == pytest.approx(measured, rel=0.1)
+    if kernels == "torch":
+        assert estimate == pytest.approx(measured, rel=0.1)
+    else:  # Units are one operation each on this device, and keep less.
+        assert 0.6 * estimate < measured < 0.9 * estimate

@@ -13,7 +13,7 @@ from isthmus.config.training import LossConfig
 from isthmus.core.errors import ConfigError
 from isthmus.model.description import count_parameters, describe_model
 from isthmus.model.families import FusionModel
-from isthmus.model.objective import kernel_penalty
+from isthmus.model.objective import add_kernel_penalty
 
 Build = Callable[..., FusionModel]
 Images = Callable[..., Tensor]
@@ -117,7 +117,7 @@ def test_generator_decides_the_operations_weights(operation: str, build: Build) 
 @pytest.mark.parametrize("operation", MASKED_OPERATIONS)
 def test_kernels_of_operations_are_penalised(operation: str, build: Build) -> None:
     model = build(THREE, fusion={"operation": operation}, **DEEP)
-    kernel_penalty(model).backward()
+    add_kernel_penalty(model, 1.0)
     kernels = [p for p in model.fusion.parameters() if p.dim() == 5]
     assert len(kernels) == sum(isinstance(m, nn.Conv3d) for m in model.fusion.modules())
     assert all(torch.equal(p.grad, 2 * p) for p in kernels)

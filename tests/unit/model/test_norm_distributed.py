@@ -20,7 +20,7 @@ from isthmus.config.training import LossConfig
 from isthmus.model.dropout import set_dropout_keys
 from isthmus.model.families import build_model
 from isthmus.model.norm import WorkerBatchNorm
-from isthmus.model.objective import kernel_penalty
+from isthmus.model.objective import add_kernel_penalty
 
 N_STEPS, N_SUBJECTS = 3, 4
 UNEVEN = (1, 3)
@@ -41,8 +41,9 @@ def train(rank: int, n_workers: int) -> dict[str, Any]:
         set_dropout_keys(wrapped, range(100 * step + rank, 100 * step + N_SUBJECTS, n_workers))
         optimiser.zero_grad()
         l_BM = model.loss(wrapped(x), x, None, LossConfig())
-        loss = l_BM.sum(dim=1).mean() + 1e-3 * kernel_penalty(wrapped)
+        loss = l_BM.sum(dim=1).mean()
         loss.backward()
+        add_kernel_penalty(wrapped, 1e-3)
         if step == 0:
             gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
         optimiser.step()

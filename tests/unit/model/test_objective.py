@@ -8,7 +8,7 @@ from torch import nn
 
 from isthmus.config.training import LossConfig
 from isthmus.model.interface import Output
-from isthmus.model.objective import kernel_penalty, reconstruction_loss, structural_similarity
+from isthmus.model.objective import add_kernel_penalty, reconstruction_loss, structural_similarity
 
 SHAPE = (2, 3, 5, 6, 4)
 
@@ -111,10 +111,21 @@ def test_loss_is_float32_under_autocast() -> None:
         np.testing.assert_array_equal(loss(x, logits, None, kind="ssim_mix"), expected)
 
 
-def test_kernel_penalty_counts_convolutions_alone() -> None:
+def test_kernel_penalty_is_the_gradient_of_the_sum_of_squares_of_convolutions_alone() -> None:
     model = nn.Sequential(
         nn.Conv3d(1, 2, 2), nn.BatchNorm3d(2), nn.Conv3d(2, 2, 1), nn.Linear(2, 2)
     )
-    for parameter in model.parameters():
-        nn.init.constant_(parameter, 3.0)
-    assert kernel_penalty(model).item() == 9.0 * (2 * 8 + 4)
+    for number, parameter in enumerate(model.parameters()):
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
+        parameter.grad = torch.full_like(parameter, 0.25)
+    model[2].weight.grad = None
+    kernels = [model[0].weight, model[2].weight]
+    penalty = 0.5 * sum((kernel.square().sum() for kernel in kernels), torch.zeros(()))
+    first, second = torch.autograd.grad(penalty, kernels)
+    add_kernel_penalty(model, 0.5)
+    torch.testing.assert_close(model[0].weight.grad, first + 0.25)
+    torch.testing.assert_close(model[2].weight.grad, second)
+    others = {id(p) for p in model.parameters()} - {id(kernel) for kernel in kernels}
+    untouched = [p.grad for p in model.parameters() if id(p) in others]
+    assert len(untouched) == 6
+    assert all(bool((gradient == 0.25).all()) for gradient in untouched)

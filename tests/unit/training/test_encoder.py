@@ -12,7 +12,6 @@ from isthmus.core.errors import ConfigError
 from isthmus.training.encoder import load_encoder, untrained
 from isthmus.training.fit import fit
 from isthmus.training.fitted import read_fitted
-from isthmus.training.prefetch import prefetch
 from isthmus.training.task import TrainTask
 from isthmus.volumes.store import VolumeStore, open_store
 
@@ -93,15 +92,3 @@ def test_weights_of_another_network_are_refused(
     (directory / "encoder.json").write_text(json.dumps(card))
     with pytest.raises(ConfigError, match=r"model\.safetensors: must hold the weights"):
         load_encoder(directory)
-
-
-def test_prefetch_raises_in_turn() -> None:
-    def read(number: int) -> int:
-        if number == 2:
-            raise ValueError("two")
-        return number
-
-    values = prefetch(read, [0, 1, 2, 3])
-    assert [next(values), next(values)] == [0, 1]
-    with pytest.raises(ValueError, match="two"):
-        next(values)

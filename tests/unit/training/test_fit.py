@@ -220,6 +220,18 @@ def test_accumulation_does_not_change_the_losses(make_task: MakeTask, precision:
     assert sliced == pytest.approx(whole, rel=rel)
 
 
+def test_levels_that_are_computed_again_change_no_bit(make_task: MakeTask) -> None:
+    group = ("training.epochs=2", "training.global_batch_size=2", "training.accumulation_steps=2")
+    kept = losses(make_task(*group))
+    again = make_task(*group, "execution.activation_checkpointing=levels", directory="again")
+    assert losses(again) == kept
+    weights = [
+        torch.load(again.directory.parent / name / "last.pt", weights_only=True)["model"]
+        for name in ("fold-0", "again")
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_a_rate_that_explodes_stops_and_names_the_subjects(make_task: MakeTask) -> None:
     task = make_task("training.learning_rate=1e30", "model.norm=group")
     steps: list[int] = []
@@ -264,14 +276,14 @@ def test_a_broken_gradient_stops_before_the_step(
 ) -> None:
     from isthmus.training import step as step_module
 
-    penalty = step_module.kernel_penalty
+    penalty = step_module.add_kernel_penalty
     calls: list[torch.nn.Module] = []
 
-    def breaking(model):
+    def breaking(model, weight):
         calls.append(model)
-        return penalty(model) * (math.inf if len(calls) == 2 else 1.0)
+        penalty(model, math.inf if len(calls) == 2 else weight)
 
-    monkeypatch.setattr(step_module, "kernel_penalty", breaking)
+    monkeypatch.setattr(step_module, "add_kernel_penalty", breaking)
     task = make_task()
     with pytest.raises(TrainingDiverged, match=r"gradient must be finite.*epoch 1, step 2"):
         fit(task)

@@ -1,8 +1,8 @@
 """Dropout's masks on the CPU: numpy's own random bits, drawn four abreast, and put to use.
 
 numpy's PCG64 makes each 64 bits from the last, so one draw waits for another. Here four draws that
-lie side by side in the stream are kept going at once, each four steps at a time, and several threads
-begin at different places of it. The bits are the same.
+lie side by side in the stream are kept going at once, each four steps at a time, and threads begin
+at different places of it. The bits are the same.
 
 References: O'Neill 2014, PCG: a family of simple fast space-efficient statistically good algorithms
 for random number generation, Harvey Mudd College HMC-CS-2014-0905.
@@ -10,7 +10,7 @@ for random number generation, Harvey Mudd College HMC-CS-2014-0905.
 Legend: B subjects; C channels; D, H, W voxels.
 """
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from collections.abc import Sequence
 from typing import Any
@@ -155,27 +155,39 @@ def _bits(high, low):
 
 @njit(cache=True, nogil=True)
 def _draw(states, stride, threshold, out):
-    """Fill a piece of a mask."""
+    """Fill a piece of a mask, a block at a time."""
+    block = np.empty(256, np.uint64)
+    draws = block.view(np.uint16)
+    for done in range(0, out.size, draws.size):
+        _fill(states, stride, block)
+        _compare(draws, threshold, out[done : done + draws.size])
+
+
+# Loops of their own: in one function they took twice the time.
+@njit(cache=True, nogil=True)
+def _fill(states, stride, block):
+    """Draw random bits, and leave the states where the next block begins."""
     a, a_low = states[0]
     b, b_low = states[1]
     c, c_low = states[2]
     d, d_low = states[3]
     f, f_low, s, s_low = stride
-    block = np.empty(256, np.uint64)
-    draws = block.view(np.uint16)
-    done = 0
-    while done < out.size:
-        for k in range(0, 256, 4):
-            block[k], block[k + 1] = _bits(a, a_low), _bits(b, b_low)
-            block[k + 2], block[k + 3] = _bits(c, c_low), _bits(d, d_low)
-            a, a_low = _advance(a, a_low, f, f_low, s, s_low)
-            b, b_low = _advance(b, b_low, f, f_low, s, s_low)
-            c, c_low = _advance(c, c_low, f, f_low, s, s_low)
-            d, d_low = _advance(d, d_low, f, f_low, s, s_low)
-        here = min(draws.size, out.size - done)
-        for k in range(here):
-            out[done + k] = draws[k] >= threshold
-        done += here
+    for k in range(0, block.size, 4):
+        block[k], block[k + 1] = _bits(a, a_low), _bits(b, b_low)
+        block[k + 2], block[k + 3] = _bits(c, c_low), _bits(d, d_low)
+        a, a_low = _advance(a, a_low, f, f_low, s, s_low)
+        b, b_low = _advance(b, b_low, f, f_low, s, s_low)
+        c, c_low = _advance(c, c_low, f, f_low, s, s_low)
+        d, d_low = _advance(d, d_low, f, f_low, s, s_low)
+    states[0], states[1] = (a, a_low), (b, b_low)
+    states[2], states[3] = (c, c_low), (d, d_low)
+
+
+@njit(cache=True, nogil=True)
+def _compare(draws, threshold, out):
+    """Keep a value whose draw is not below the threshold."""
+    for k in range(out.size):
+        out[k] = draws[k] >= threshold
 
 
 @njit(cache=True, nogil=True)

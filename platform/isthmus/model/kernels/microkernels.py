@@ -4,108 +4,13 @@ Each is an intrinsic that numba inlines into the loops of `loops.py`. Addresses 
 bytes), offsets count elements. Element type is that of the argument `kind`, whose value is unused.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from isthmus.model.kernels.lanes import VECTOR_BYTES
-
-_INDEX = ir.IntType(64)
-_ELEMENTS: dict[Any, tuple[ir.Type, str, int]] = {
-    types.float32: (ir.FloatType(), "f32", 4),
-    types.float64: (ir.DoubleType(), "f64", 8),
-}
-
-
-class _Writer:
-    """Writes instructions on elements and vectors of one type."""
-
-    def __init__(self, builder: ir.IRBuilder, kind: Any) -> None:
-        self.builder = builder
-        self.element, suffix, size = _ELEMENTS[kind]
-        self.n_lanes = VECTOR_BYTES // size
-        self.size = size
-        self.vector = ir.VectorType(self.element, self.n_lanes)
-        self.name = f"v{self.n_lanes}{suffix}"
-
-    def place(self, address: ir.Value) -> ir.Value:
-        """Turn an address in bytes into a pointer to elements."""
-        return self.builder.inttoptr(address, self.element.as_pointer())
-
-    def integers(self, address: ir.Value) -> ir.Value:
-        """Turn an address in bytes into a pointer to 64-bit integers."""
-        return self.builder.inttoptr(address, _INDEX.as_pointer())
-
-    def at(self, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
-        """Move a pointer by an offset."""
-        return self.builder.gep(pointer, [_constant(offset)])
-
-    def element_at(self, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
-        """Read one element."""
-        return self.builder.load(self.at(pointer, offset))
-
-    def spread(self, value: ir.Value) -> ir.Value:
-        """Fill a vector with one value."""
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.n_lanes), [0] * self.n_lanes)
-        return self.builder.shuffle_vector(first, nothing, lanes)
-
-    def vector_at(self, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
-        """Read a vector, from any address."""
-        place = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
-        return self.builder.load(place, align=self.size)
-
-    def write_vector(self, value: ir.Value, pointer: ir.Value, offset: ir.Value | int) -> None:
-        """Write a vector, to any address."""
-        place = self.builder.bitcast(self.at(pointer, offset), self.vector.as_pointer())
-        self.builder.store(value, place, align=self.size)
-
-    def multiply_add(self, a: ir.Value, b: ir.Value, total: ir.Value) -> None:
-        """Add a product, rounded once, to a total that is held in a variable."""
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        fma = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{self.name}")
-        self.builder.store(self.builder.call(fma, [a, b, self.builder.load(total)]), total)
-
-    def variable(self, value: ir.Value) -> ir.Value:
-        """Hold a value in a variable, which the compiler keeps in a register."""
-        place = cgutils.alloca_once(self.builder, value.type)
-        self.builder.store(value, place)
-        return place
-
-    def sum_of_lanes(self, vector: ir.Value) -> ir.Value:
-        """Add up the lanes of a vector, pairwise."""
-        kind = ir.FunctionType(self.element, [self.element, self.vector])
-        name = f"llvm.vector.reduce.fadd.{self.name}"
-        add = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        start = ir.Constant(self.element, -0.0)
-        return self.builder.call(add, [start, vector], fastmath=("reassoc",))
-
-
-def _constant(value: ir.Value | int) -> ir.Value:
-    """Make a number written here a number of the program."""
-    return ir.Constant(_INDEX, value) if isinstance(value, int) else value
-
-
-def _written(
-    write: Callable[..., None], kind: Any, constants: tuple[Any, ...], n_integers: int
-) -> tuple[Any, Any] | None:
-    """Make an intrinsic's signature, and the function that writes its instructions."""
-    if not all(isinstance(value, types.IntegerLiteral) for value in constants):
-        return None
-    sizes = [value.literal_value for value in constants]
-    signature = types.void(kind, *constants, *[types.int64] * n_integers)
-
-    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        values = arguments[1 + len(sizes) :]
-        write(_Writer(builder, kind), *sizes, *values)
-        return context.get_dummy_value()
-
-    return signature, codegen
+from isthmus.model.kernels.vectors import Writer, constant, written
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -117,11 +22,11 @@ def sum_products(  # type: ignore[no-untyped-def]
     r counts `n_rows` rows, `y_stride` apart in y; s counts `n_vectors` vectors of lanes. `n` is
     the number of terms t; `first` 0: start at zero. With `adds`, y's old value is added.
     """
-    return _written(_write_sum_products, kind, (n_rows, n_vectors), 9)
+    return written(_write_sum_products, kind, (n_rows, n_vectors), 9)
 
 
 def _write_sum_products(
-    to: _Writer,
+    to: Writer,
     n_rows: int,
     n_vectors: int,
     a: Any,
@@ -139,7 +44,7 @@ def _write_sum_products(
     a, b, y = (to.place(address) for address in (a, b, y))
     a_offsets, b_offsets = to.integers(a_offsets), to.integers(b_offsets)
     rows, columns = range(n_rows), range(n_vectors)
-    has_first = builder.icmp_signed("!=", first, _constant(0))
+    has_first = builder.icmp_signed("!=", first, constant(0))
     start = [to.variable(ir.Constant(to.element, 0.0)) for _ in rows]
     with builder.if_then(has_first):
         for r in rows:
@@ -156,8 +61,8 @@ def _write_sum_products(
             vector = to.vector_at(b_here, s * to.n_lanes)
             for r in rows:
                 to.multiply_add(factors[r], vector, totals[r][s])
-    y_rows = [to.at(y, builder.mul(y_stride, _constant(r))) for r in rows]
-    with builder.if_then(builder.icmp_signed("!=", adds, _constant(0))):
+    y_rows = [to.at(y, builder.mul(y_stride, constant(r))) for r in rows]
+    with builder.if_then(builder.icmp_signed("!=", adds, constant(0))):
         for r in rows:
             for s in columns:
                 total = builder.load(totals[r][s])
@@ -188,11 +93,11 @@ def correlate(  # type: ignore[no-untyped-def]
     r counts `n_rows` rows, `a_stride` apart; t counts `n_offsets` offsets. p goes over `n_runs`
     runs of `n_vectors` vectors of lanes, `run_stride` apart in a and in b.
     """
-    return _written(_write_correlate, kind, (n_rows, n_offsets), 8)
+    return written(_write_correlate, kind, (n_rows, n_offsets), 8)
 
 
 def _write_correlate(
-    to: _Writer,
+    to: Writer,
     n_rows: int,
     n_offsets: int,
     a: Any,
@@ -210,12 +115,12 @@ def _write_correlate(
     rows, offsets = range(n_rows), range(n_offsets)
     nothing = ir.Constant(to.vector, None)
     sums = [[to.variable(nothing) for _ in rows] for _ in offsets]
-    a_rows = [to.at(a, builder.mul(a_stride, _constant(r))) for r in rows]
+    a_rows = [to.at(a, builder.mul(a_stride, constant(r))) for r in rows]
     b_moved = [to.at(b, to.element_at(b_offsets, t)) for t in offsets]
     with cgutils.for_range(builder, n_runs) as run:
         start = builder.mul(run.index, run_stride)
         with cgutils.for_range(builder, n_vectors) as loop:
-            p = builder.add(start, builder.mul(loop.index, _constant(to.n_lanes)))
+            p = builder.add(start, builder.mul(loop.index, constant(to.n_lanes)))
             left = [to.vector_at(row, p) for row in a_rows]
             for t in offsets:
                 right = to.vector_at(b_moved[t], p)
@@ -232,26 +137,26 @@ def _write_correlate(
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def copy_run(typingctx, kind, target, target_stride, source, source_stride, n):  # type: ignore[no-untyped-def]
     """Copy n elements, each so many elements after the one before."""
-    return _written(_write_copy_run, kind, (), 5)
+    return written(_write_copy_run, kind, (), 5)
 
 
 def _write_copy_run(
-    to: _Writer, target: Any, target_stride: Any, source: Any, source_stride: Any, n: Any
+    to: Writer, target: Any, target_stride: Any, source: Any, source_stride: Any, n: Any
 ) -> None:
     """Write the instructions of `copy_run`."""
     builder = to.builder
     together = builder.and_(
-        builder.icmp_signed("==", target_stride, _constant(1)),
-        builder.icmp_signed("==", source_stride, _constant(1)),
+        builder.icmp_signed("==", target_stride, constant(1)),
+        builder.icmp_signed("==", source_stride, constant(1)),
     )
     target, source = to.place(target), to.place(source)
     with builder.if_else(together) as (then, otherwise):
         with then:
-            n_vectors = builder.sdiv(n, _constant(to.n_lanes))
+            n_vectors = builder.sdiv(n, constant(to.n_lanes))
             with cgutils.for_range(builder, n_vectors) as loop:
-                at = builder.mul(loop.index, _constant(to.n_lanes))
+                at = builder.mul(loop.index, constant(to.n_lanes))
                 to.write_vector(to.vector_at(source, at), target, at)
-            done = builder.mul(n_vectors, _constant(to.n_lanes))
+            done = builder.mul(n_vectors, constant(to.n_lanes))
             with cgutils.for_range(builder, builder.sub(n, done)) as loop:
                 at = builder.add(done, loop.index)
                 builder.store(to.element_at(source, at), to.at(target, at))
@@ -263,26 +168,11 @@ def _write_copy_run(
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def clear(typingctx, kind, target, n):  # type: ignore[no-untyped-def]
     """Set n elements to zero."""
-    return _written(_write_clear, kind, (), 2)
+    return written(_write_clear, kind, (), 2)
 
 
-def _write_clear(to: _Writer, target: Any, n: Any) -> None:
+def _write_clear(to: Writer, target: Any, n: Any) -> None:
     """Write the instructions of `clear`."""
-    size = to.builder.mul(n, _constant(to.size))
+    size = to.builder.mul(n, constant(to.size))
     place = to.builder.inttoptr(target, cgutils.voidptr_t)
     cgutils.memset(to.builder, place, size, 0)
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def add_run(typingctx, kind, target, source, n):  # type: ignore[no-untyped-def]
-    """Add n elements to n others, one after the other."""
-    return _written(_write_add_run, kind, (), 3)
-
-
-def _write_add_run(to: _Writer, target: Any, source: Any, n: Any) -> None:
-    """Write the instructions of `add_run`."""
-    target, source = to.place(target), to.place(source)
-    with cgutils.for_range(to.builder, n) as loop:
-        place = to.at(target, loop.index)
-        total = to.builder.fadd(to.builder.load(place), to.element_at(source, loop.index))
-        to.builder.store(total, place)

@@ -124,7 +124,7 @@ def _weight_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor
     """Return the kernel's gradient on the CPU."""
     problem, stride = problem_of(x, weight, sizes), sizes[2]
     found = cpu.weight_gradient(_computed_in(dy), _computed_in(x), problem, stride)
-    return found.to(weight.dtype)
+    return found.to(weight.dtype).contiguous()
 
 
 def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:

@@ -16,7 +16,7 @@ import triton.language as tl
 
 
 @triton.jit
-def apart(vector, N: tl.constexpr, P: tl.constexpr):
+def apart(vector, N, P):
     """Take (N, P) apart into P tensors of N; P is a power of two."""
     taken = ()
     if P == 1:
@@ -33,7 +33,7 @@ def apart(vector, N: tl.constexpr, P: tl.constexpr):
 
 
 @triton.jit
-def together(values, N: tl.constexpr, P: tl.constexpr):
+def together(values, N, P):
     """Lay P tensors of N side by side as (N, P): the inverse of `apart`."""
     if P == 1:
         packed = tl.reshape(values[0], (N, 1))
