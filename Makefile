@@ -50,8 +50,10 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/codespell
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
 
-bench: $(READY)  ## Measure a training step, the robustness job and a search, in their quick forms
+bench: $(READY)  ## Measure convolutions, a training step, reading, the robustness job and a search, briefly
+	@$(BIN)/python benchmarks/convolution.py
 	@$(BIN)/python benchmarks/training_step.py
+	@$(BIN)/python benchmarks/input.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/orchestration.py --trials 12
 

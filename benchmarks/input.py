@@ -273,10 +273,10 @@ def _tables(found: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for preset, row in found["steps"].items():
-        step, lowest, highest = row["step_s"], min(row["ratios"]), max(row["ratios"])
+        step, low, high = row["step_s"], min(row["ratios"]), max(row["ratios"])
         lines.append(
             f"| {preset} | {row['batch']} | {step['read_ahead']:.4f} | {step['in_memory']:.4f} "
-            f"| {step['read_in_turn']:.4f} | **{row['ratio']:.3f}** ({lowest:.3f} to {highest:.3f}) "
+            f"| {step['read_in_turn']:.4f} | **{row['ratio']:.3f}** ({low:.3f} to {high:.3f}) "
             f"| {row['ratio_processor']:.3f} | {row['ratio_read_in_turn']:.3f} "
             f"| {row['held_ahead_mib']:.0f} |"
         )

@@ -1,4 +1,4 @@
-"""What this machine can do at best, and how much of itself it gave: limits, memory, other processes.
+"""What this machine can do at best, and what of it was to be had: limits, memory, neighbours.
 
 The limits are measured in the run whose times are compared with them. *Copy rate*: bytes read plus
 bytes written by a copy of a tensor too large for the caches, on all threads. *Peak*: multiply-adds

@@ -1,4 +1,4 @@
-"""The published networks as the benchmarks build them, and the convolutions that they are made of."""
+"""The published networks as the benchmarks build them, and the convolutions they are made of."""
 
 import argparse
 import math

@@ -42,14 +42,17 @@ def finish(
     One operation there is for training in one process, on the CPU, in float32, with an activation
     that is a straight line or an exponential below zero.
     """
-    recipe = _recipe(norm, activation) if kernels == "auto" and _fits(x_BCDHW, norm) else None
+    recipe = None
+    if isinstance(norm, WorkerBatchNorm | nn.GroupNorm) and kernels == "auto":
+        recipe = _recipe(norm, activation) if _fits(x_BCDHW, norm) else None
     if recipe is None:
         active_BCDHW: Tensor = activation(norm(x_BCDHW))
         return active_BCDHW if dropout is None else dropout(active_BCDHW)
     kept_BCDHW, scale = (None, 1.0) if dropout is None else dropout.draw(x_BCDHW)
     groups, epsilon, (kind, slope) = recipe
+    weight_C, bias_C = norm.get_parameter("weight"), norm.get_parameter("bias")
     y_BCDHW, mean_R, variance_R = finish_unit(
-        x_BCDHW, norm.weight, norm.bias, kept_BCDHW, UnitRecipe(kind, slope, groups, epsilon, scale)
+        x_BCDHW, weight_C, bias_C, kept_BCDHW, UnitRecipe(kind, slope, groups, epsilon, scale)
     )
     if isinstance(norm, WorkerBatchNorm):
         n_channels = x_BCDHW.shape[1]

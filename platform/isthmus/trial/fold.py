@@ -13,6 +13,7 @@ from isthmus.cohort.splits import Fold
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.files import write_text
 from isthmus.stratification.embedding_table import EmbeddingTable
+from isthmus.stratification.record import RobustnessReport
 from isthmus.training.controls import MODEL, ControlResults, run_controls
 from isthmus.training.encoder import LoadedEncoder, load_encoder
 from isthmus.training.evaluate import ALL, summarise
@@ -123,16 +124,7 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
         [controls.random_train, controls.random_monitor, controls.random_validation]
     )
     random_table = _table(inputs, f"{fitted.encoder_id}-untrained", untrained)
-    strata = inputs.strata.report(
-        embedding,
-        directory / STRATA_FILE,
-        lambda done, total: tell(StrataProgress(fold.number, "trained", done, total)),
-    )
-    random_strata = inputs.strata.report(
-        random_table,
-        directory / RANDOM_STRATA_FILE,
-        lambda done, total: tell(StrataProgress(fold.number, "untrained", done, total)),
-    )
+    strata, random_strata = _strata(inputs, embedding, random_table, tell)
     write_strata_tables(strata, directory)
     probes = _probes(inputs, controls, embedding)
     save_panels(_panels(inputs, encoder, controls), directory / "panels.npz")
@@ -162,6 +154,24 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
         random_strata=random_strata,
         subset_grid=grid,
     )
+
+
+def _strata(
+    inputs: FoldInputs, embedding: EmbeddingTable, random_table: EmbeddingTable, tell: TrialListener
+) -> tuple[RobustnessReport, RobustnessReport]:
+    """Run the robustness job on the trained encoder's embeddings, then on the untrained one's."""
+    directory, number = inputs.directory, inputs.fold.number
+    strata = inputs.strata.report(
+        embedding,
+        directory / STRATA_FILE,
+        lambda done, total: tell(StrataProgress(number, "trained", done, total)),
+    )
+    random_strata = inputs.strata.report(
+        random_table,
+        directory / RANDOM_STRATA_FILE,
+        lambda done, total: tell(StrataProgress(number, "untrained", done, total)),
+    )
+    return strata, random_strata
 
 
 def fidelity_metrics(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, int]]:

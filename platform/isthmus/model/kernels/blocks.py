@@ -8,7 +8,7 @@ with AVX-512: the share of its peak, measured.
 from isthmus.model.kernels.lanes import MANY_REGISTERS
 
 VOXEL_BLOCKS: tuple[tuple[int, int], ...] = (
-    ((4, 4), (4, 2), (8, 2), (2, 8), (2, 4), (1, 8))
+    ((4, 4), (4, 3), (4, 2), (8, 2), (2, 8), (2, 4), (1, 8))
     if MANY_REGISTERS
     else ((4, 3), (4, 2), (2, 4), (1, 8))
 )
@@ -21,7 +21,7 @@ CHANNEL_BLOCKS: tuple[tuple[int, int], ...] = (
 
 SPEEDS: dict[tuple[int, int], float] = {
     (4, 4): 0.97,
-    (4, 3): 0.95,
+    (4, 3): 0.93,
     (4, 2): 0.85,
     (4, 1): 0.45,
     (8, 2): 0.80,
@@ -36,5 +36,5 @@ OFFSETS_4, OFFSETS_2, OFFSETS_1 = (6, 10, 15) if MANY_REGISTERS else (2, 5, 10)
 
 N_OFFSETS = {4: OFFSETS_4, 2: OFFSETS_2, 1: OFFSETS_1}
 
-CHAIN = 256
+CHAIN = 64
 """Terms that are added one after the other; longer sums are made of these, which rounds less."""

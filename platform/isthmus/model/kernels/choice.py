@@ -13,6 +13,7 @@ from numba import config as numba_config
 from torch import Tensor
 
 from isthmus.model.kernels import operator as _operator  # noqa: F401  registers the operator
+from isthmus.model.kernels.lanes import MULTIPLIES_AND_ADDS
 from isthmus.model.kernels.problem import Triple
 from isthmus.model.kernels.triton_depthwise import unavailable
 
@@ -134,6 +135,8 @@ def why_torch(
         return f"there are none for {dtype}"
     if numba_config.DISABLE_JIT:
         return "numba's compiler is switched off (NUMBA_DISABLE_JIT)"
+    if not MULTIPLIES_AND_ADDS:
+        return "this processor has no instruction that multiplies and adds"
     if max(edges) > LONGEST_EDGE:
         return f"a kernel's edge of {max(edges)} is beyond {LONGEST_EDGE}"
     if not depthwise and min(n_in, n_out // groups) > MOST_CHANNELS:

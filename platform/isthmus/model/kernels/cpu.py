@@ -107,7 +107,7 @@ def by_group(weight: Tensor, problem: Problem) -> Tensor:
     Tensor (G, O, I, D, H, W)
         The kernel.
     """
-    return weight.detach().unflatten(0, (problem.groups, problem.n_out))
+    return weight.detach().reshape(problem.groups, problem.n_out, *weight.shape[1:])
 
 
 def _mirror(weight_GOIDHW: Tensor) -> Tensor:

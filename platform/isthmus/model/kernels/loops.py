@@ -7,15 +7,14 @@ of (B, C, D, H, W).
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
-from numba import njit
-
 from isthmus.model.kernels.blocks import CHAIN, OFFSETS_1, OFFSETS_2, OFFSETS_4
+from isthmus.model.kernels.compiled import compiled
 from isthmus.model.kernels.microkernels import clear, copy_run, correlate, sum_products
 
 _OFFSET_BYTES = 8
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _link(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride, adds):
     """Choose the innermost loop of this many rows and vectors."""
     if rows == 4 and vectors == 4:
@@ -38,7 +37,7 @@ def _link(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride
         sum_products(kind, 1, 8, a, a_offsets, b, b_offsets, n, first, y, y_stride, adds)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sums(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride, adds):
     """Add up any number of terms, in chains of limited length."""
     done = min(n, CHAIN)
@@ -49,7 +48,7 @@ def _sums(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride
         done += m
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _copy_box(kind, size, tile, tile_strides, source, strides, n_channels, grid, corner, extent):
     """Copy what lies in a box of some channels' images into a tile of zeros.
 
@@ -78,7 +77,7 @@ def _copy_box(kind, size, tile, tile_strides, source, strides, n_channels, grid,
                 copy_run(kind, at, tile_strides[3], row, strides[4], w_high - w_low)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _write_plane(kind, p, y, y_strides, out, channel_stride, row_stride, step, n_rows, n_channels):
     """Copy one plane of some channels from where it was summed to where it belongs."""
     for c in range(n_channels):
@@ -88,7 +87,7 @@ def _write_plane(kind, p, y, y_strides, out, channel_stride, row_stride, step, n
             copy_run(kind, row, y_strides[4], at, step, p.out_w)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _plane_of_channels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides, out, n_rows):
     """Sum one output plane with its channels in the lanes, then copy it."""
     size, width = p.itemsize, p.vectors * p.lanes
@@ -108,7 +107,7 @@ def _plane_of_channels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides,
         _write_plane(kind, p, target, y_strides, out, 1, p.pitch * width, width, n_rows, n_channels)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _plane_of_voxels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides, out, n_rows):
     """Sum one output plane with voxels in the lanes, block by block of channels, then copy it."""
     size, rows, step = p.itemsize, p.rows, p.vectors * p.lanes
@@ -116,22 +115,27 @@ def _plane_of_voxels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides, o
     for block in range(p.blocks):
         w_here = w + size * block * p.kernel_d * p.terms * rows
         first = 0 if bias == 0 else bias + size * block * rows
+        target = y + size * block * channels * y_strides[1]
+        direct = p.shared and y_strides[4] == 1 and p.out_w % step == 0 and n_rows % rows == 0
         if p.shared:
+            # Where blocks fill the plane, they are written where they belong.
+            into, stride = (target, y_strides[3]) if direct else (out, p.pitch)
             for h in range(0, n_rows, rows):
                 for s in range(0, p.out_w, step):
-                    at = size * (h * p.pitch + s)
-                    _sums(kind, rows, p.vectors, w_here, w_offsets, tile + at, taps, n, first,
-                          out + at, p.pitch, 0)  # fmt: skip
+                    here = tile + size * (h * p.pitch + s)
+                    _sums(kind, rows, p.vectors, w_here, w_offsets, here, taps, n, first,
+                          into + size * (h * stride + s), stride, 0)  # fmt: skip
         else:
             for s in range(0, n_rows * p.pitch, step):
                 _sums(kind, rows, p.vectors, w_here, w_offsets, tile + size * s, taps, n, first,
                       out + size * s, p.out_plane, 0)  # fmt: skip
-        n_channels = min(channels, p.n_out - block * channels)
-        target = y + size * block * channels * y_strides[1]
-        _write_plane(kind, p, target, y_strides, out, p.out_plane, p.pitch, 1, n_rows, n_channels)
+        if not direct:
+            n_channels = min(channels, p.n_out - block * channels)
+            _write_plane(kind, p, target, y_strides, out, p.out_plane, p.pitch, 1, n_rows,
+                         n_channels)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def convolve_tasks(
     kind, p, x, x_strides, w, w_offsets, taps, bias, y, y_strides, scratch, task_from, task_to
 ):
@@ -174,7 +178,7 @@ def convolve_tasks(
                                  bias_here, target, y_strides, out, n_rows)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _correlations(kind, p, a, a_stride, b, taps, n_runs, run_stride, n_vectors, totals):
     """Add the correlations with all offsets to their totals; `taps` ends in some to spare."""
     size, rows = p.itemsize, p.rows
@@ -191,7 +195,7 @@ def _correlations(kind, p, a, a_stride, b, taps, n_runs, run_stride, n_vectors, 
                       sums)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def gradient_tasks(
     kind, p, x, x_strides, dy, dy_strides, taps, totals, scratch, task_from, task_to
 ):
@@ -242,7 +246,7 @@ def gradient_tasks(
                                       p.plane, n_vectors, into)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pack_channels(kind, p, x, x_strides, dy, dy_strides, packed):
     """Copy all images and gradients of a group, channels last, the images within zeros."""
     size = p.itemsize
@@ -261,7 +265,7 @@ def pack_channels(kind, p, x, x_strides, dy, dy_strides, packed):
                   grid)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def channel_gradient_tasks(kind, p, packed, x_places, dy_places, taps, dw, task_from, task_to):
     """Sum the gradient of some kernel voxels, output channels in the lanes.
 

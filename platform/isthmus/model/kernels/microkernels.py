@@ -4,6 +4,8 @@ Each is an intrinsic that numba inlines into the loops of `loops.py`. Addresses 
 bytes), offsets count elements. Element type is that of the argument `kind`, whose value is unused.
 """
 
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+
 from typing import Any
 
 from llvmlite import ir
@@ -13,8 +15,8 @@ from numba.extending import intrinsic
 from isthmus.model.kernels.vectors import Writer, constant, written
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def sum_products(  # type: ignore[no-untyped-def]
+@intrinsic(prefer_literal=True)
+def sum_products(
     typingctx, kind, n_rows, n_vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride, adds
 ):
     """Compute ``y[r, s] = first[r] + sum_t a[a_offsets[t] + r] * b[b_offsets[t] + s]``.
@@ -73,8 +75,8 @@ def _write_sum_products(
             to.write_vector(builder.load(totals[r][s]), y_rows[r], s * to.n_lanes)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def correlate(  # type: ignore[no-untyped-def]
+@intrinsic(prefer_literal=True)
+def correlate(
     typingctx,
     kind,
     n_rows,
@@ -134,8 +136,8 @@ def _write_correlate(
             builder.store(builder.fadd(builder.load(place), new), place)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def copy_run(typingctx, kind, target, target_stride, source, source_stride, n):  # type: ignore[no-untyped-def]
+@intrinsic(prefer_literal=True)
+def copy_run(typingctx, kind, target, target_stride, source, source_stride, n):
     """Copy n elements, each so many elements after the one before."""
     return written(_write_copy_run, kind, (), 5)
 
@@ -165,8 +167,8 @@ def _write_copy_run(
             builder.store(value, to.at(target, builder.mul(loop.index, target_stride)))
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def clear(typingctx, kind, target, n):  # type: ignore[no-untyped-def]
+@intrinsic(prefer_literal=True)
+def clear(typingctx, kind, target, n):
     """Set n elements to zero."""
     return written(_write_clear, kind, (), 2)
 

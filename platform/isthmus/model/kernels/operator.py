@@ -7,7 +7,10 @@ are of first order. On the GPU it is depthwise only.
 Legend: B subjects; C channels; D, H, W voxels; G groups; O, I channels of a group, out and in.
 """
 
+# mypy: disable-error-code="no-untyped-call"
+
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -65,33 +68,48 @@ def problem_of(x: Tensor, weight: Tensor, sizes: Sizes) -> Problem:
         If the sizes do not fit each other.
     """
     before, after, stride, groups = sizes
-    kernel, grid = _triple(weight.shape[2:]), _triple(x.shape[2:])
-    out = _out_grid(x, weight, sizes)
-    fits = x.shape[1] == groups * weight.shape[1] and weight.shape[0] % groups == 0
-    padded = all(0 <= zeros < k for zeros, k in zip((*before, *after), kernel * 2, strict=True))
+    itemsize = 8 if x.dtype == torch.float64 else 4
+    return _problem(x.shape, weight.shape, (*before, *after), stride, groups, itemsize)
+
+
+@lru_cache(maxsize=4096)
+def _problem(
+    shape: torch.Size,
+    kernel_shape: torch.Size,
+    zeros: tuple[int, ...],
+    stride: int,
+    groups: int,
+    itemsize: int,
+) -> Problem:
+    """Check sizes and put them together; asked for anew in every step."""
+    before, after = zeros[:3], zeros[3:]
+    kernel, grid = _triple(kernel_shape[2:]), _triple(shape[2:])
+    out = _out_grid(shape, kernel_shape, (before, after, stride, groups))
+    fits = shape[1] == groups * kernel_shape[1] and kernel_shape[0] % groups == 0
+    padded = all(0 <= n < edge for n, edge in zip(zeros, kernel * 2, strict=True))
     if not fits or not padded or min(out) < 1:
         raise ValueError(
             "A convolution's input must have the kernel's channels times the groups, padding below "
-            f"the kernel's edges and room for the kernel, got input {tuple(x.shape)}, kernel "
-            f"{tuple(weight.shape)}, groups {groups}, padding {before} and {after}, stride {stride}"
+            f"the kernel's edges and room for the kernel, got input {tuple(shape)}, kernel "
+            f"{tuple(kernel_shape)}, groups {groups}, padding {before} and {after}, stride {stride}"
         )
     return Problem(
-        batch=x.shape[0],
+        batch=shape[0],
         groups=groups,
-        n_in=weight.shape[1],
-        n_out=weight.shape[0] // groups,
+        n_in=kernel_shape[1],
+        n_out=kernel_shape[0] // groups,
         in_grid=grid,
         out_grid=out,
         before=_triple(before),
         kernel=kernel,
-        itemsize=8 if x.dtype == torch.float64 else 4,
+        itemsize=itemsize,
     )
 
 
-def _out_grid(x: Tensor, weight: Tensor, sizes: Sizes) -> Triple:
+def _out_grid(shape: torch.Size, kernel_shape: torch.Size, sizes: Sizes) -> Triple:
     """Work out the output's grid."""
     before, after, stride, _groups = sizes
-    edges = zip(x.shape[2:], before, after, weight.shape[2:], strict=True)
+    edges = zip(shape[2:], before, after, kernel_shape[2:], strict=True)
     return _triple([(edge + b + a - k) // stride + 1 for edge, b, a, k in edges])
 
 
@@ -106,8 +124,19 @@ def _computed_in(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in cpu.KINDS else tensor.float()
 
 
+def _check_types(*tensors: Tensor | None) -> None:
+    """Refuse tensors of several types, whose memory would be read as what it is not."""
+    types = {tensor.dtype: None for tensor in tensors if tensor is not None}
+    if len(types) > 1:
+        raise TypeError(
+            "A convolution's tensors must be of one type, got "
+            f"{' and '.join(str(dtype) for dtype in types)}. Convert them, or use torch.autocast."
+        )
+
+
 def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     """Convolve on the CPU."""
+    _check_types(x, weight, bias)
     problem, stride = problem_of(x, weight, sizes), sizes[2]
     bias = None if bias is None else _computed_in(bias)
     return cpu.convolve(_computed_in(x), _computed_in(weight), bias, problem, stride).to(x.dtype)
@@ -115,6 +144,7 @@ def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tens
 
 def _input_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the input's gradient on the CPU."""
+    _check_types(dy, x, weight)
     problem, stride = problem_of(x, weight, sizes), sizes[2]
     found = cpu.input_gradient(_computed_in(dy), _computed_in(weight), problem, stride, like=x)
     return found.to(x.dtype)
@@ -122,6 +152,7 @@ def _input_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
 
 def _weight_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the kernel's gradient on the CPU."""
+    _check_types(dy, x, weight)
     problem, stride = problem_of(x, weight, sizes), sizes[2]
     found = cpu.weight_gradient(_computed_in(dy), _computed_in(x), problem, stride)
     return found.to(weight.dtype).contiguous()
@@ -130,7 +161,7 @@ def _weight_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor
 def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     """Filter each channel on the GPU."""
     before, _after, stride, _groups = sizes
-    grid = _out_grid(x, weight, sizes)
+    grid = _out_grid(x.shape, weight.shape, sizes)
     return depthwise_forward(x, weight, bias, _triple(before), grid, (stride,) * 3)
 
 
@@ -150,7 +181,7 @@ def _weight_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor
 
 def _map_only(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     """Say what the output looks like."""
-    y = x.new_empty((x.shape[0], weight.shape[0], *_out_grid(x, weight, sizes)))
+    y = x.new_empty((x.shape[0], weight.shape[0], *_out_grid(x.shape, weight.shape, sizes)))
     return y.to(memory_format=cpu.layout_of(x))
 
 
@@ -186,12 +217,24 @@ def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     return dx, d_weight, d_bias, None, None, None, None
 
 
+def _refuse(ctx: Any, *gradients: Tensor) -> None:
+    """Say that there are no gradients of gradients."""
+    raise NotImplementedError(
+        "The project's convolutions have gradients of first order only, but a gradient was "
+        "differentiated. Set model.kernels: torch."
+    )
+
+
 def _cast(device: str) -> Callable[..., Tensor]:
-    """Make what autocast calls: the operator on tensors of autocast's type."""
+    """Make what autocast calls: the operator on tensors of autocast's type, float64 kept."""
+
+    def in_type(tensor: Tensor | None) -> Tensor | None:
+        if tensor is None or tensor.dtype == torch.float64:
+            return tensor
+        return tensor.to(torch.get_autocast_dtype(device))
 
     def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
-        dtype = torch.get_autocast_dtype(device)
-        cast = [None if tensor is None else tensor.to(dtype) for tensor in (x, weight, bias)]
+        cast = [in_type(tensor) for tensor in (x, weight, bias)]
         with torch.autocast(device, enabled=False):
             return torch.ops.isthmus.convolution(*cast, *sizes)  # type: ignore[no-any-return]
 
@@ -207,5 +250,7 @@ for _name, _cpu, _gpu, _shape in (
     _library.impl(_name, _gpu, "CUDA")
     torch.library.register_fake(f"isthmus::{_name}", _shape, lib=_library)
 torch.library.register_autograd(NAME, _gradients, setup_context=_remember, lib=_library)
+torch.library.register_autograd(f"{NAME}_input", _refuse, lib=_library)
+torch.library.register_autograd(f"{NAME}_weight", _refuse, lib=_library)
 _library.impl("convolution", _cast("cpu"), "AutocastCPU")
 _library.impl("convolution", _cast("cuda"), "AutocastCUDA")

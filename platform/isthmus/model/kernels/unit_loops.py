@@ -27,7 +27,7 @@ _C2, _C3, _C4, _C5, _C6, _C7 = (
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _power_of_two(typingctx, n):
     """Compute 2 to an integer power in [-126, 127], by writing its exponent."""
 
@@ -80,7 +80,7 @@ def unit_tasks(x, scales, shifts, activation, slope, kept, factor, y, first, las
             for i in range(values.size):
                 u = values[i] * scale + shift
                 below = _expm1(min(u, _ZERO))
-                result[i] = u if u > _ZERO else below
+                result[i] = below if u <= _ZERO else u  # what is not a number stays so
         else:
             for i in range(values.size):
                 u = values[i] * scale + shift

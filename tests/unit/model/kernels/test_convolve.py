@@ -16,7 +16,7 @@ from exact_convolution import (
     relative_error,
     tensors_of,
 )
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.model.kernels.choice import convolve
