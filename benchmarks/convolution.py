@@ -26,7 +26,7 @@ from turns import Clock, Ratio, in_turns
 
 from isthmus.core.files import write_text
 from isthmus.model.geometry import Triple
-from isthmus.model.kernels.choice import convolve
+from isthmus.model.kernels.choice import Kernels, convolve
 from isthmus.training.memory import keep_freed_memory
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -162,7 +162,7 @@ class Variant:
 
     def forward(self) -> torch.Tensor:
         """Convolve."""
-        kernels = "torch" if self.is_torch else "auto"
+        kernels: Kernels = "torch" if self.is_torch else "auto"
         sizes = (self.before, self.after, 1, self.groups)
         return convolve(self.x, self.weight, self.bias, *sizes, kernels)
 

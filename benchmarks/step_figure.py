@@ -27,5 +27,5 @@ def draw(seconds: Mapping[str, tuple[float, float]], path: Path) -> None:
     axes.margins(x=0.12)
     axes.set_xlabel("seconds a step")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(_COLOURS))
     figure.savefig(path, dpi=150)

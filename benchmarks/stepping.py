@@ -1,18 +1,19 @@
 """Training steps in a process of their own, which waits between turns and tells what it found."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 from machine import peak_mib, synchronise
 from networks import experiment, network
 from torch import nn
-from torch.autograd import DeviceType
 from torch.profiler import profile, record_function
 
 from isthmus.config.execution import ExecutionConfig
@@ -24,7 +25,6 @@ from isthmus.training.ranks import alone, compute_settings
 from isthmus.training.step import StepPlan, make_learner, take_step
 
 _NODE = "autograd::engine::evaluate_function: "
-_PROFILED_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Stepper:
         config = experiment(variant.preset, grid, variant.kernels)
         model = network(config, grid)
         if variant.channels_last:
-            model.to(memory_format=torch.channels_last_3d)
+            model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         mask_DHW = torch.ones(grid, dtype=torch.bool)
         cut = Slicing(1, 1, 1)
         self.learner = make_learner(
@@ -84,12 +84,11 @@ class Stepper:
         }
 
     def profile(self) -> dict[str, Any]:
-        """Take a few steps under the profiler; return the share that convolutions take."""
-        with _announced(self.learner.model), profile() as taken:
-            for _ in range(_PROFILED_STEPS):
-                with record_function("step"):
-                    self._step()
-        events = [e for e in taken.events() if e.device_type == DeviceType.CPU]
+        """Take a step under the profiler; return the share that convolutions take."""
+        announced = _announced(self.learner.model)
+        with announced, _silence(), profile() as taken, record_function("step"):
+            self._step()
+        events = [e for e in taken.events() if e.device_type.name == "CPU"]
         forward = [event for event in events if event.name == "convolution"]
         # What is computed forward and its gradient have a number in common.
         numbers = {inner.sequence_nr for event in forward for inner in _within(event)} - {-1}
@@ -136,6 +135,19 @@ def _announced(model: nn.Module) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what libraries write to the standard error, as the profiler does at start and end."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _within(event: Any) -> Iterator[Any]:

@@ -4,8 +4,8 @@ Three ways to train the same network: as it is; on PyTorch's convolutions (`mode
 with contiguous maps, which are PyTorch's default; and on those with channels last. Each is a
 process of its own, so that one's memory does not count for another. They take turns, round by
 round: ratios are taken within a round. What is measured is the step that training takes, with
-dropout, loss, kernel penalty, backward pass and Adam. A few more steps under PyTorch's profiler
-tell what share the convolutions have.
+dropout, loss, kernel penalty, backward pass and Adam. One more step under PyTorch's profiler
+tells what share the convolutions have.
 
     python benchmarks/training_step.py                                 # quick: 64x64x64
     python benchmarks/training_step.py --rounds 9 --json step.json --figure step.png
@@ -15,7 +15,6 @@ tell what share the convolutions have.
 import argparse
 import json
 import math
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +31,7 @@ from turns import Ratio
 
 from isthmus.core.files import write_text
 from isthmus.model.geometry import Triple
+from isthmus.model.kernels.choice import Kernels
 from isthmus.training.ranks import choose_device
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -43,6 +43,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 USUAL = ("isthmus", "torch", "torch_last")
 AIMS = (("paper", "torch", 8.0), ("paper", "faster", 2.5), ("released", "faster", 3.0))
+_COMPILED_S = 3.0  # a first step longer by as much has compiled the kernels
 _ADAM_MOVES = 7  # numbers a parameter: it, gradient and two moments read; all but the gradient kept
 
 
@@ -51,30 +52,31 @@ class Measured:
     """What was measured of one preset, trained in one way."""
 
     worker: Worker
+    compiles: bool
     start: dict[str, Any] = field(default_factory=dict)
     turns: list[dict[str, Any]] = field(default_factory=list)
     shares: dict[str, Any] | None = None
 
     def rounds(self, what: str = "step_s") -> list[float]:
         """Return each round's median."""
-        return [statistics.median(turn[what]) for turn in self.turns]
+        return [float(statistics.median(turn[what])) for turn in self.turns]
 
     @property
     def step_s(self) -> float:
         """Seconds a step: the median of all."""
-        return statistics.median(s for turn in self.turns for s in turn["step_s"])
+        return float(statistics.median(s for turn in self.turns for s in turn["step_s"]))
 
     @property
     def peak_mib(self) -> float:
         """The most memory it has had."""
-        return max(turn["peak_mib"] for turn in self.turns)
+        return float(max(turn["peak_mib"] for turn in self.turns))
 
     @property
     def convolving_s(self) -> float | None:
         """Seconds of a step that convolutions take."""
         if self.shares is None:
             return None
-        return self.step_s * (self.shares["forward"] + self.shares["backward"])
+        return self.step_s * float(self.shares["forward"] + self.shares["backward"])
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,6 @@ Found = dict[tuple[str, str], Measured]
 def main() -> None:
     """Measure, print the tables, and write JSON and figure where asked."""
     arguments = _arguments()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # of the profiler, in the children
     device, neighbours = choose_device(arguments.device), Neighbours()
     torch.set_num_threads(arguments.threads)
     limits = measure_limits(device)
@@ -143,7 +144,7 @@ def main() -> None:
         record = _record(found, work, limits, lines, arguments)
         write_text(arguments.json, json.dumps(record, indent=1) + "\n")
     if arguments.figure:
-        # Imported here: the children, which import this file, would have matplotlib in their memory.
+        # Imported late: the children, which import this file, need no memory for matplotlib.
         import_module("step_figure").draw(_bars(found), arguments.figure)
 
 
@@ -152,10 +153,11 @@ def measure(arguments: argparse.Namespace) -> Found:
     found: Found = {}
     for preset in arguments.presets:
         for way in arguments.ways:
-            kernels, last = "torch" if way.startswith("torch") else "auto", way == "torch_last"
-            variant = Variant(preset, kernels, last, WAYS[way][1])
+            ours = not way.startswith("torch")
+            kernels: Kernels = "auto" if ours else "torch"
+            variant = Variant(preset, kernels, way == "torch_last", WAYS[way][1])
             worker = Worker(variant, arguments.grid, arguments.threads, arguments.device)
-            found[preset, way] = Measured(worker)
+            found[preset, way] = Measured(worker, ours)
     everyone = list(found.values())
     try:
         for number in range(arguments.rounds):
@@ -177,12 +179,19 @@ def _wake(one: Measured, everyone: Sequence[Measured]) -> None:
     """Start a worker that is not running, after stopping others if memory is short."""
     if one.worker.is_running:
         return
+    fresh = not one.start
     known = [turn["peak_mib"] for other in everyone for turn in other.turns]
     for other in everyone:
         if psutil.virtual_memory().available > 2 * max(known, default=0) * (1 << 20):
             break
         other.worker.stop()
     start = one.worker.start()
+    if fresh and one.compiles:
+        second_s = one.worker.ask("take", 1)["step_s"][0]
+        if start["first_step_s"] - second_s > _COMPILED_S:
+            # What this process compiled, the next one reads from a cache: compilers need memory.
+            one.worker.stop()
+            start = one.worker.start()
     one.start = one.start or start
 
 

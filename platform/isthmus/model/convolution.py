@@ -84,7 +84,7 @@ def _mix_channels(x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
         mixed_BON = torch.bmm(matrix_BOC, x_BCN)
     else:
         mixed_BON = torch.baddbmm(bias[:, None], matrix_BOC, x_BCN)
-    return mixed_BON.reshape(len(x_BCDHW), -1, *x_BCDHW.shape[2:])
+    return mixed_BON.view(len(x_BCDHW), len(weight), *x_BCDHW.shape[2:])
 
 
 class SeparableConv3d(nn.Module):

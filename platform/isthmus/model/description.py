@@ -65,8 +65,8 @@ class ModelDescription:
     multiply_accumulates : int
         Of the convolutions and fully connected layers, for one subject's forward pass.
     activation_bytes : int
-        Estimate of what one subject's forward pass keeps for the backward one, in float32. On the
-        CPU the project's kernels keep about a quarter less.
+        Estimate of what one subject's forward pass keeps for the backward one, in float32, on the
+        CPU; on a GPU, where units are not one operation, it is about a third more.
     recomputed_bytes : int
         The same where levels are computed again in the backward pass: what is kept between them,
         and what the last of them keeps, which is computed again while all that is still there.

@@ -64,7 +64,8 @@ def _fits(x_BCDHW: Tensor, norm: nn.Module) -> bool:
     """Say whether the one operation can take a map."""
     if not norm.training or torch.compiler.is_compiling():
         return False
-    if x_BCDHW.device.type != "cpu" or x_BCDHW.dtype != torch.float32:
+    # On the meta device to tell what it keeps.
+    if x_BCDHW.device.type not in ("cpu", "meta") or x_BCDHW.dtype != torch.float32:
         return False
     # Of single values a channel, the module says what is wrong with them.
     return x_BCDHW.is_contiguous() and x_BCDHW.numel() > x_BCDHW.shape[1]

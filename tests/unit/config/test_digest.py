@@ -129,6 +129,7 @@ LEFT_OUT: dict[str, tuple[Any, dict[str, Any]]] = {
     "execution.workers": (2, {}),
     "execution.threads_per_worker": (1, {}),
     "execution.readers": (3, {}),
+    "model.kernels": ("torch", {}),
     "execution.read_ahead": (4, {}),
     "execution.device": ("cpu", {}),
     "execution.gpus_per_worker": (0.5, {}),

@@ -23,7 +23,7 @@ from isthmus.volumes.ingest import ingest
 FOLDER = Path(__file__).parent
 SCRIPT = FOLDER / "bounded_fit.py"
 # Eight subjects at a time take more beyond the imports, two at a time less.
-ROOM_MIB = 400
+ROOM_MIB = 280
 SETTINGS = {
     "preset": "smoke",
     "cohort": {

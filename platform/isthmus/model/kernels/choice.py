@@ -4,7 +4,6 @@ Legend: B subjects; C channels; D, H, W voxels; G groups; O, I channels of a gro
 """
 
 import logging
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -26,6 +25,7 @@ LONGEST_EDGE = 15
 """Edge of the largest kernel that there are kernels for, on the CPU."""
 
 _log = logging.getLogger("isthmus.model")
+_said: set[str] = set()
 _CPU_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -68,10 +68,8 @@ def convolve(
     y[o] = bias + sum over k of weight[k] x[o stride + k - before], x zero beyond its grid. Where
     the project's kernels do not apply, one line of the log says so, once for each reason.
     """
-    if kernels == "auto":
-        reason = why_torch(
-            x_BCDHW.device, x_BCDHW.dtype, tuple(weight.shape), groups, stride, len(x_BCDHW) == 0
-        )
+    if kernels == "auto" and len(x_BCDHW) > 0:
+        reason = why_torch(x_BCDHW.device, x_BCDHW.dtype, tuple(weight.shape), groups, stride)
         if reason is None:
             found: Tensor = torch.ops.isthmus.convolution(
                 x_BCDHW, weight, bias, before, after, stride, groups
@@ -88,14 +86,13 @@ def convolve(
     return F.conv3d(x_BCDHW, weight, bias, stride, before, 1, groups)
 
 
-@lru_cache(maxsize=4096)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def why_torch(
     device: torch.device,
     dtype: torch.dtype,
     weight_shape: tuple[int, ...],
     groups: int,
     stride: int,
-    empty: bool = False,
 ) -> str | None:
     """Say why PyTorch's convolution is used.
 
@@ -109,8 +106,6 @@ def why_torch(
         (G O, I, D, H, W).
     groups, stride : int
         Groups of channels; voxels between outputs.
-    empty : bool
-        Whether there is no subject.
 
     Returns
     -------
@@ -119,8 +114,6 @@ def why_torch(
     """
     n_out, n_in, *edges = weight_shape
     depthwise = n_in == 1
-    if empty:
-        return ""
     if device.type == "cuda":
         if not depthwise or max(edges) == 1:
             return ""
@@ -144,10 +137,11 @@ def why_torch(
     return None
 
 
-@lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _say_once(reason: str) -> None:
     """Log a reason, unless it is that PyTorch's convolution is the better one there."""
-    if reason:
+    if reason and reason not in _said:
+        _said.add(reason)
         _log.info("convolutions are left to PyTorch: %s", reason)
 
 

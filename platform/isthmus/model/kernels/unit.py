@@ -57,7 +57,7 @@ def finish_unit(
     Parameters
     ----------
     x_BCDHW : Tensor of float32
-        The map, contiguous, on the CPU.
+        The map, contiguous, on the CPU (or on the meta device, where nothing is computed).
     weight_C, bias_C : Tensor of float32
         Scale and shift of each channel after normalisation.
     kept_BCDHW : Tensor of bool, optional
@@ -96,6 +96,10 @@ class _Unit(torch.autograd.Function):
         recipe: UnitRecipe,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Find the moments, then make the new map."""
+        ctx.save_for_backward(x, weight, kept)
+        if x.is_meta:
+            mean = variance = x.new_empty(x.shape[0] * x.shape[1], dtype=torch.float64)
+            return torch.empty_like(x), mean, variance
         rows, n_channels = _rows(x), x.shape[1]
         n_pieces = -(-rows.shape[1] // loops.PIECE)
         n_tasks = len(rows) * n_pieces
@@ -116,7 +120,6 @@ class _Unit(torch.autograd.Function):
                 rows, scales[0], scales[1], recipe.activation, slope, stays, factor, into, a, b
             ),
         )
-        ctx.save_for_backward(x, weight, kept)
         ctx.recipe, ctx.scales, ctx.stats = recipe, scales, stats
         mean, variance = torch.from_numpy(stats[0]), torch.from_numpy(stats[2])
         ctx.mark_non_differentiable(mean, variance)
