@@ -235,7 +235,7 @@ def make_operation(config: ModelConfig, n_inputs: int, channels: int) -> nn.Modu
     Parameters
     ----------
     config : ModelConfig
-        `fusion` and `activation` are read.
+        `fusion`, `activation` and `kernels` are read.
     n_inputs, channels : int
         Maps that come in, and their channels.
 
@@ -261,7 +261,11 @@ def make_operation(config: ModelConfig, n_inputs: int, channels: int) -> nn.Modu
         "tensor": partial(Product, n_inputs, channels, fusion.rank),
         "calibration": partial(Calibration, n_inputs, channels, ACTIVATIONS[config.activation]),
     }
-    return makers[fusion.operation]()
+    operation = makers[fusion.operation]()
+    for module in operation.modules():
+        if isinstance(module, SameConv3d):
+            module.kernels = config.kernels
+    return operation
 
 
 def _pointwise(n_in: int, n_out: int, groups: int = 1) -> SameConv3d:

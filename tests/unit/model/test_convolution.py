@@ -103,3 +103,33 @@ def test_generator_alone_decides_the_kernels() -> None:
         initialise(module, torch.Generator().manual_seed(seed))
     assert torch.equal(first.weight, second.weight)
     assert not torch.equal(first.weight, third.weight)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("n_subjects", [0, 1, 3])
+@pytest.mark.parametrize(("groups", "bias"), [(1, True), (1, False), (2, True)])
+def test_a_kernel_of_one_voxel_mixes_channels(
+    groups: int, bias: bool, n_subjects: int, layout: torch.memory_format
+) -> None:
+    layer = SameConv3d(4, 6, (1, 1, 1), groups=groups, bias=bias)
+    stream = torch.Generator().manual_seed(0)
+    x = torch.randn(n_subjects, 4, 3, 4, 5, generator=stream).to(memory_format=layout)
+    x.requires_grad_()
+    leaves = (x, *layer.parameters())
+    y = layer(x)
+    expected = nn.functional.conv3d(x, layer.weight, layer.bias, groups=groups)
+    torch.testing.assert_close(y, expected)
+    dy = torch.randn(y.shape, generator=stream)
+    found = torch.autograd.grad(y, leaves, dy)
+    for one, other in zip(found, torch.autograd.grad(expected, leaves, dy), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 4, 3)])
+def test_either_setting_pads_and_sums_alike(kernel: tuple[int, int, int], groups: int) -> None:
+    own = SameConv3d(4, 8, kernel, groups=groups)
+    other = SameConv3d(4, 8, kernel, groups=groups, kernels="torch")
+    other.load_state_dict(own.state_dict())
+    x = torch.randn(2, 4, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(own(x), other(x))

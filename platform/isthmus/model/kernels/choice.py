@@ -18,8 +18,11 @@ from isthmus.model.kernels.triton_depthwise import unavailable
 
 Kernels = Literal["auto", "torch"]
 
-MOST_CHANNELS = 64
-"""Beyond as many channels, in and out, PyTorch's convolution is as quick (docs/performance.md)."""
+FEW_CHANNELS = 16
+"""With fewer channels, in or out, PyTorch's convolution is the slower one (docs/performance.md).
+
+With as many it is quicker where it is oneDNN's, and slower where it is not.
+"""
 
 LONGEST_EDGE = 15
 """Edge of the largest kernel that there are kernels for, on the CPU."""
@@ -70,12 +73,15 @@ def convolve(
     """
     if kernels == "auto" and len(x_BCDHW) > 0:
         reason = why_torch(x_BCDHW.device, x_BCDHW.dtype, tuple(weight.shape), groups, stride)
+        if reason is None and x_BCDHW.device.type == "cpu":
+            reason = "" if _onednn_is_quicker(x_BCDHW.shape, weight.shape, groups) else None
         if reason is None:
             found: Tensor = torch.ops.isthmus.convolution(
                 x_BCDHW, weight, bias, before, after, stride, groups
             )
             return found
-        _say_once(reason)
+        if not torch.compiler.is_compiling():
+            _say_once(reason)
     if before != after:
         extra = [a - b for a, b in zip(after, before, strict=True)]
         if min(extra) < 0:
@@ -86,7 +92,6 @@ def convolve(
     return F.conv3d(x_BCDHW, weight, bias, stride, before, 1, groups)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def why_torch(
     device: torch.device,
     dtype: torch.dtype,
@@ -132,12 +137,18 @@ def why_torch(
         return "this processor has no instruction that multiplies and adds"
     if max(edges) > LONGEST_EDGE:
         return f"a kernel's edge of {max(edges)} is beyond {LONGEST_EDGE}"
-    if not depthwise and min(n_in, n_out // groups) > MOST_CHANNELS:
-        return ""
     return None
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _onednn_is_quicker(shape: torch.Size, weight_shape: torch.Size, groups: int) -> bool:
+    """Say whether PyTorch hands a convolution of many channels to oneDNN, as it does on the CPU."""
+    batch, n_in, depth, height, _width = shape
+    if groups > 1 or min(n_in, weight_shape[0]) < FEW_CHANNELS:
+        return False
+    large_kernel = min(weight_shape[3:]) > 3
+    return large_kernel or batch > 1 or batch * n_in * depth * height > 20480
+
+
 def _say_once(reason: str) -> None:
     """Log a reason, unless it is that PyTorch's convolution is the better one there."""
     if reason and reason not in _said:

@@ -7,11 +7,21 @@ of (B, C, D, H, W).
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
+import numpy as np
+
 from isthmus.model.kernels.blocks import CHAIN, OFFSETS_1, OFFSETS_2, OFFSETS_4
 from isthmus.model.kernels.compiled import compiled
-from isthmus.model.kernels.microkernels import clear, copy_run, correlate, sum_products
+from isthmus.model.kernels.microkernels import (
+    clear,
+    copy_run,
+    correlate,
+    not_inlined,
+    sum_products,
+)
 
 _OFFSET_BYTES = 8
+# Not literals, for each of which numba would compile a function anew.
+_NONE, _ONE = np.int64(0), np.int64(1)
 
 
 @compiled()
@@ -40,12 +50,16 @@ def _link(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride
 @compiled()
 def _sums(kind, rows, vectors, a, a_offsets, b, b_offsets, n, first, y, y_stride, adds):
     """Add up any number of terms, in chains of limited length."""
-    done = min(n, CHAIN)
-    _link(kind, rows, vectors, a, a_offsets, b, b_offsets, done, first, y, y_stride, adds)
-    while done < n:
+    not_inlined()
+    done, here = _NONE, first
+    while True:
         m, moved = min(n - done, CHAIN), done * _OFFSET_BYTES
-        _link(kind, rows, vectors, a, a_offsets + moved, b, b_offsets + moved, m, 0, y, y_stride, 1)
+        _link(kind, rows, vectors, a, a_offsets + moved, b, b_offsets + moved, m, here, y, y_stride,
+              adds)  # fmt: skip
         done += m
+        if done >= n:
+            return
+        here, adds = _NONE, _ONE
 
 
 @compiled()
@@ -101,10 +115,10 @@ def _plane_of_channels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides,
                         source = bias + size * block * width
                         copy_run(kind, place + size * r * width, 1, source, 1, width)
                 _sums(kind, p.rows, p.vectors, tile + size * (h * p.pitch + s), taps, vectors,
-                      w_offsets, n, 0, place, width, bias)  # fmt: skip
+                      w_offsets, n, _NONE, place, width, bias)  # fmt: skip
         n_channels = min(width, p.n_out - block * width)
         target = y + size * block * width * y_strides[1]
-        _write_plane(kind, p, target, y_strides, out, 1, p.pitch * width, width, n_rows, n_channels)
+        _write_plane(kind, p, target, y_strides, out, _ONE, p.pitch * width, width, n_rows, n_channels)
 
 
 @compiled()
@@ -114,24 +128,22 @@ def _plane_of_voxels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides, o
     channels = 1 if p.shared else rows
     for block in range(p.blocks):
         w_here = w + size * block * p.kernel_d * p.terms * rows
-        first = 0 if bias == 0 else bias + size * block * rows
+        first = _NONE if bias == 0 else bias + size * block * rows
         target = y + size * block * channels * y_strides[1]
         direct = p.shared and y_strides[4] == 1 and p.out_w % step == 0 and n_rows % rows == 0
-        if p.shared:
-            # Where blocks fill the plane, they are written where they belong.
-            into, stride = (target, y_strides[3]) if direct else (out, p.pitch)
-            for h in range(0, n_rows, rows):
-                for s in range(0, p.out_w, step):
-                    here = tile + size * (h * p.pitch + s)
-                    _sums(kind, rows, p.vectors, w_here, w_offsets, here, taps, n, first,
-                          into + size * (h * stride + s), stride, 0)  # fmt: skip
-        else:
-            for s in range(0, n_rows * p.pitch, step):
-                _sums(kind, rows, p.vectors, w_here, w_offsets, tile + size * s, taps, n, first,
-                      out + size * s, p.out_plane, 0)  # fmt: skip
+        # Where blocks fill the plane, they are written where they belong. Else a plane is summed as
+        # one row, or as rows that blocks go beyond.
+        into, row_stride = (target, y_strides[3]) if direct else (out, p.pitch)
+        height, width = (n_rows, p.out_w) if p.shared else (_ONE, n_rows * p.pitch)
+        y_stride = row_stride if p.shared else p.out_plane
+        for h in range(0, height, rows):
+            for s in range(0, width, step):
+                here = tile + size * (h * p.pitch + s)
+                _sums(kind, rows, p.vectors, w_here, w_offsets, here, taps, n, first,
+                      into + size * (h * row_stride + s), y_stride, _NONE)  # fmt: skip
         if not direct:
             n_channels = min(channels, p.n_out - block * channels)
-            _write_plane(kind, p, target, y_strides, out, p.out_plane, p.pitch, 1, n_rows,
+            _write_plane(kind, p, target, y_strides, out, p.out_plane, p.pitch, _ONE, n_rows,
                          n_channels)  # fmt: skip
 
 
@@ -153,10 +165,10 @@ def convolve_tasks(
         corner = (d_first - p.before_d, h_first - p.before_h, -p.before_w)
         extent = (n_planes + p.kernel_d - 1, n_rows + p.kernel_h - 1, p.out_w + p.kernel_w - 1)
         source = x + size * (b * x_strides[0] + g * p.n_in * x_strides[1])
-        _copy_box(kind, size, scratch, (p.channel, p.plane, p.pitch, 1), source, x_strides, p.n_in,
+        _copy_box(kind, size, scratch, (p.channel, p.plane, p.pitch, _ONE), source, x_strides, p.n_in,
                   (p.in_d, p.in_h, p.in_w), corner, extent)  # fmt: skip
         w_here = w + size * g * p.group_weights
-        bias_here = 0 if bias == 0 else bias + size * g * p.group_channels
+        bias_here = _NONE if bias == 0 else bias + size * g * p.group_channels
         for d in range(n_planes):
             # Planes beyond the images are zeros: their terms are left out.
             low = max(0, p.before_d - d_first - d)
@@ -221,13 +233,13 @@ def gradient_tasks(
             corner = (d_first - p.before_d, h_first - p.before_h, -p.before_w)
             extent = (n_planes + p.kernel_d - 1, n_rows + p.kernel_h - 1, p.out_w + p.kernel_w - 1)
             source = x + size * (b * x_strides[0] + g * p.n_in * x_strides[1])
-            strides = (p.channel, p.plane, p.pitch, 1)
+            strides = (p.channel, p.plane, p.pitch, _ONE)
             _copy_box(kind, size, scratch, strides, source, x_strides, p.n_in,
                       (p.in_d, p.in_h, p.in_w), corner, extent)  # fmt: skip
             source = dy + size * (b * dy_strides[0] + first_channel * dy_strides[1])
-            strides = (p.dy_channel, p.plane, p.pitch, 1)
+            strides = (p.dy_channel, p.plane, p.pitch, _ONE)
             _copy_box(kind, size, dy_tile, strides, source, dy_strides, n_channels,
-                      (p.out_d, p.out_h, p.out_w), (d_first, h_first, 0),
+                      (p.out_d, p.out_h, p.out_w), (d_first, h_first, _NONE),
                       (n_planes, n_rows, p.out_w))  # fmt: skip
             for block in range(n_blocks):
                 into = sums + size * block * p.block_totals
@@ -251,17 +263,17 @@ def pack_channels(kind, p, x, x_strides, dy, dy_strides, packed):
     """Copy all images and gradients of a group, channels last, the images within zeros."""
     size = p.itemsize
     clear(kind, packed, p.batch * (p.volume + p.dy_volume))
-    strides = (1, p.plane, p.pitch, p.wide_in)
+    strides = (_ONE, p.plane, p.pitch, p.wide_in)
     extent = (p.out_d + p.kernel_d - 1, p.out_h + p.kernel_h - 1, p.out_w + p.kernel_w - 1)
     for b in range(p.batch):
         _copy_box(kind, size, packed + size * b * p.volume, strides, x + size * b * x_strides[0],
                   x_strides, p.n_in, (p.in_d, p.in_h, p.in_w),
                   (-p.before_d, -p.before_h, -p.before_w), extent)  # fmt: skip
     grid = (p.out_d, p.out_h, p.out_w)
-    strides = (1, p.out_h * p.out_w * p.wide_out, p.out_w * p.wide_out, p.wide_out)
+    strides = (_ONE, p.out_h * p.out_w * p.wide_out, p.out_w * p.wide_out, p.wide_out)
     for b in range(p.batch):
         _copy_box(kind, size, packed + size * (p.batch * p.volume + b * p.dy_volume), strides,
-                  dy + size * b * dy_strides[0], dy_strides, p.n_out, grid, (0, 0, 0),
+                  dy + size * b * dy_strides[0], dy_strides, p.n_out, grid, (_NONE, _NONE, _NONE),
                   grid)  # fmt: skip
 
 
@@ -278,5 +290,5 @@ def channel_gradient_tasks(kind, p, packed, x_places, dy_places, taps, dw, task_
             a = packed + size * (taps[tap] + c)
             for o in range(0, p.wide_out, width):
                 y = dw + size * ((tap * p.wide_in + c) * p.wide_out + o)
-                _sums(kind, p.rows, p.vectors, a, x_places, dy + size * o, dy_places, p.n_places, 0,
-                      y, p.wide_out, 0)  # fmt: skip
+                _sums(kind, p.rows, p.vectors, a, x_places, dy + size * o, dy_places, p.n_places, _NONE,
+                      y, p.wide_out, _NONE)  # fmt: skip

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
 from isthmus.core.seeds import generator
+from isthmus.model.kernels.compiled import compiled
 from isthmus.model.kernels.threads import share
 
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
@@ -146,14 +147,14 @@ def _advance(_context, high, low, a_high, a_low, b_high, b_low):
     return signature, write
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _bits(high, low):
     """Give the 64 random bits of a state: both halves mixed, rotated by the topmost six bits."""
     mixed, turn = high ^ low, high >> np.uint64(58)
     return (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draw(states, stride, threshold, out):
     """Fill a piece of a mask, a block at a time."""
     block = np.empty(256, np.uint64)
@@ -164,7 +165,7 @@ def _draw(states, stride, threshold, out):
 
 
 # Loops of their own: in one function they took twice the time.
-@njit(cache=True, nogil=True)
+@compiled()
 def _fill(states, stride, block):
     """Draw random bits, and leave the states where the next block begins."""
     a, a_low = states[0]
@@ -183,14 +184,14 @@ def _fill(states, stride, block):
     states[2], states[3] = (c, c_low), (d, d_low)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compare(draws, threshold, out):
     """Keep a value whose draw is not below the threshold."""
     for k in range(out.size):
         out[k] = draws[k] >= threshold
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _scale(values, flags, factor, scaled):
     """Multiply by the factor where the flag is 1, by zero where it is 0."""
     for i in range(values.size):

@@ -9,6 +9,7 @@ bytes), offsets count elements. Element type is that of the argument `kind`, who
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -178,3 +179,14 @@ def _write_clear(to: Writer, target: Any, n: Any) -> None:
     size = to.builder.mul(n, constant(to.size))
     place = to.builder.inttoptr(target, cgutils.voidptr_t)
     cgutils.memset(to.builder, place, size, 0)
+
+
+@intrinsic
+def not_inlined(typingctx):
+    """Keep the function that calls this apart from its callers: it is compiled once."""
+
+    def codegen(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -219,7 +219,7 @@ def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
 
 def _refuse(ctx: Any, *gradients: Tensor) -> None:
     """Say that there are no gradients of gradients."""
-    raise NotImplementedError(
+    raise RuntimeError(
         "The project's convolutions have gradients of first order only, but a gradient was "
         "differentiated. Set model.kernels: torch."
     )

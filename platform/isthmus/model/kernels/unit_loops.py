@@ -9,8 +9,10 @@ that any number of threads finds the same.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from isthmus.model.kernels.compiled import compiled
 
 PIECE = 1 << 14
 """Voxels that one task passes over."""
@@ -41,7 +43,7 @@ def _power_of_two(typingctx, n):
     return types.float32(types.int32), codegen
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _expm1(t):
     """Compute exp(t) - 1 for t <= 0, to 2 units in the last place: Taylor's series within ln 2."""
     t = max(t, _LOWEST)
@@ -52,7 +54,7 @@ def _expm1(t):
     return power * (r + r * series) + (power - _ONE)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(fastmath={"reassoc", "nsz"})
 def moment_tasks(x, sums, first, last):
     """Add up the values and their squares."""
     n_pieces = sums.shape[1]
@@ -67,7 +69,7 @@ def moment_tasks(x, sums, first, last):
         sums[row, piece, 0], sums[row, piece, 1] = total, squares
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def unit_tasks(x, scales, shifts, activation, slope, kept, factor, y, first, last):
     """Normalise, activate and drop; `kept` of no rows: nothing is dropped."""
     n_pieces = (x.shape[1] + PIECE - 1) // PIECE
@@ -91,7 +93,7 @@ def unit_tasks(x, scales, shifts, activation, slope, kept, factor, y, first, las
                 result[i] = result[i] * factor if stays[i] else _ZERO
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def slope_tasks(x, scales, shifts, activation, slope, kept, factor, dy, g, sums, first, last):
     """Write the gradient before activation, and add it up alone and times the values."""
     n_pieces = sums.shape[1]
@@ -116,7 +118,7 @@ def slope_tasks(x, scales, shifts, activation, slope, kept, factor, dy, g, sums,
         sums[row, piece, 0], sums[row, piece, 1] = _sum_of_products(values, result)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(fastmath={"reassoc", "nsz"})
 def _sum_of_products(values, gradients):
     """Add up gradients, and gradients times values."""
     total, product = 0.0, 0.0
@@ -127,7 +129,7 @@ def _sum_of_products(values, gradients):
     return total, product
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def input_tasks(x, g, of_gradient, of_value, constants, first, last):
     """Turn the gradient before activation into the map's, in place."""
     n_pieces = (x.shape[1] + PIECE - 1) // PIECE
@@ -140,7 +142,7 @@ def input_tasks(x, g, of_gradient, of_value, constants, first, last):
             gradients[i] = gradients[i] * a + (values[i] * b + c)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def scales_of(sums, n_channels, per_group, over_batch, n_voxels, weight, bias, epsilon, out, stats):
     """Turn moments into each row's scale and shift, and each row's mean and 1 / deviation.
 
@@ -165,7 +167,7 @@ def scales_of(sums, n_channels, per_group, over_batch, n_voxels, weight, bias, e
         stats[0, row], stats[1, row], stats[2, row] = mean, per_deviation, variance
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def gradients_of(
     sums, stats, n_channels, per_group, over_batch, n_voxels, weight, d_weight, d_bias, out
 ):
@@ -201,7 +203,7 @@ def gradients_of(
         out[2, row] = r * (r * m2 * mean - m1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _group(row, n_rows, n_channels, per_group, over_batch):
     """Say which rows are normalised with one: the first, how far apart, how many."""
     if over_batch:

@@ -41,7 +41,7 @@ def test_named_shapes(name: str, stride: int, dtype: torch.dtype) -> None:
     check(replace(NAMED[name], stride=stride, dtype=dtype))
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(case=cases(), seed=st.integers(0, 2**31))
 def test_any_shape(case: Case, seed: int) -> None:
     check(case, seed)
@@ -118,8 +118,9 @@ def test_lazily_negated_images() -> None:
     assert torch.equal(y, expected)
 
 
-def test_pytorchs_own_agrees() -> None:
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_what_the_setting_chooses_agrees(kernels: str) -> None:
     for name, case in NAMED.items():
-        found, expected = computed(case, kernels="torch"), reference(case)
+        found, expected = computed(case, kernels=kernels), reference(case)
         for key, tensor in found.tensors().items():
             assert relative_error(tensor, expected.tensors()[key]) <= 1e-6, name

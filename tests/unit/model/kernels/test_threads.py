@@ -116,9 +116,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
     root = Path(__file__).resolve().parents[4]
     code = f"import sys; sys.path[:0] = [{str(root / 'platform')!r}, {str(root / 'tests')!r}]\n"
     code += f"import runpy; runpy.run_path({__file__!r})['_fork']()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "ended with 0" in done.stdout, f"{done.stdout}\n{done.stderr}"
 
 
