@@ -22,12 +22,12 @@ CHANNEL_BLOCKS: tuple[tuple[int, int], ...] = (
 SPEEDS: dict[tuple[int, int], float] = {
     (4, 4): 0.97,
     (4, 3): 0.93,
-    (4, 2): 0.85,
+    (4, 2): 0.80,
     (4, 1): 0.45,
     (8, 2): 0.80,
     (8, 1): 0.75,
     (2, 8): 0.78,
-    (2, 4): 0.75,
+    (2, 4): 0.68,
     (1, 8): 0.41,
 }
 
@@ -36,5 +36,5 @@ OFFSETS_4, OFFSETS_2, OFFSETS_1 = (6, 10, 15) if MANY_REGISTERS else (2, 5, 10)
 
 N_OFFSETS = {4: OFFSETS_4, 2: OFFSETS_2, 1: OFFSETS_1}
 
-CHAIN = 64
+CHAIN = 128
 """Terms that are added one after the other; longer sums are made of these, which rounds less."""

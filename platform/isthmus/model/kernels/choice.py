@@ -117,7 +117,7 @@ def why_torch(
     str or None
         The reason, in words that end a sentence; None: the project's kernels apply.
     """
-    n_out, n_in, *edges = weight_shape
+    _, n_in, *edges = weight_shape
     depthwise = n_in == 1
     if device.type == "cuda":
         if not depthwise or max(edges) == 1:

@@ -21,6 +21,9 @@ from isthmus.model.kernels.threads import share
 KINDS = {torch.float32: np.float32(0.0), torch.float64: np.float64(0.0)}
 """Types that are computed in; half types are computed in float32."""
 
+MANY_PRODUCTS = 8_000_000
+"""More are shared out among threads: one takes some 60 microseconds for them."""
+
 
 def convolve(
     x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None, problem: Problem, stride: int = 1
@@ -166,7 +169,7 @@ def _convolve(
             scratch.data_ptr(), first, last,
         )  # fmt: skip
 
-    share(p.n_tasks, work)
+    share(p.n_tasks, work, much=problem.products > MANY_PRODUCTS)
     return y_BCDHW
 
 
@@ -219,7 +222,7 @@ def _voxel_gradient(dy: Tensor, x: Tensor, problem: Problem, plan: GradientPlan)
             totals.data_ptr(), scratch.data_ptr(), first, last,
         )  # fmt: skip
 
-    share(p.n_tasks, work)
+    share(p.n_tasks, work, much=problem.products > MANY_PRODUCTS)
     sums = totals[0] if p.parts == 1 else totals.sum(dim=0)
     kernel_h = p.kernel_h + (p.rows - 1 if p.shared else 0)
     n_terms = p.kernel_d * p.n_in * kernel_h * p.kernel_w
@@ -250,7 +253,7 @@ def _channel_gradient(dy: Tensor, x: Tensor, problem: Problem, plan: ChannelGrad
             totals.data_ptr(), first, last,
         )  # fmt: skip
 
-    share(n_taps, work)
+    share(n_taps, work, much=problem.products > MANY_PRODUCTS)
     found = totals[:, : p.n_in, : p.n_out].permute(2, 1, 0)
     return found.reshape(p.n_out, p.n_in, *problem.kernel)
 

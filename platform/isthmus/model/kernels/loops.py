@@ -118,7 +118,9 @@ def _plane_of_channels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides,
                       w_offsets, n, _NONE, place, width, bias)  # fmt: skip
         n_channels = min(width, p.n_out - block * width)
         target = y + size * block * width * y_strides[1]
-        _write_plane(kind, p, target, y_strides, out, _ONE, p.pitch * width, width, n_rows, n_channels)
+        _write_plane(
+            kind, p, target, y_strides, out, _ONE, p.pitch * width, width, n_rows, n_channels
+        )
 
 
 @compiled()
@@ -130,17 +132,20 @@ def _plane_of_voxels(kind, p, tile, w, w_offsets, taps, n, bias, y, y_strides, o
         w_here = w + size * block * p.kernel_d * p.terms * rows
         first = _NONE if bias == 0 else bias + size * block * rows
         target = y + size * block * channels * y_strides[1]
-        direct = p.shared and y_strides[4] == 1 and p.out_w % step == 0 and n_rows % rows == 0
-        # Where blocks fill the plane, they are written where they belong. Else a plane is summed as
-        # one row, or as rows that blocks go beyond.
+        # Where blocks fill the rows they are written where they belong. Else a plane is summed as
+        # one row, or as rows that blocks go beyond, and copied.
+        fills = n_rows % rows == 0 if p.shared else (block + 1) * rows <= p.n_out
+        direct = fills and y_strides[4] == 1 and p.out_w % step == 0
+        by_rows = p.shared or direct
         into, row_stride = (target, y_strides[3]) if direct else (out, p.pitch)
-        height, width = (n_rows, p.out_w) if p.shared else (_ONE, n_rows * p.pitch)
-        y_stride = row_stride if p.shared else p.out_plane
-        for h in range(0, height, rows):
+        height, width = (n_rows, p.out_w) if by_rows else (_ONE, n_rows * p.pitch)
+        apart = y_strides[1] if direct else p.out_plane
+        for h in range(0, height, rows if p.shared else 1):
             for s in range(0, width, step):
                 here = tile + size * (h * p.pitch + s)
                 _sums(kind, rows, p.vectors, w_here, w_offsets, here, taps, n, first,
-                      into + size * (h * row_stride + s), y_stride, _NONE)  # fmt: skip
+                      into + size * (h * row_stride + s), row_stride if p.shared else apart,
+                      _NONE)  # fmt: skip
         if not direct:
             n_channels = min(channels, p.n_out - block * channels)
             _write_plane(kind, p, target, y_strides, out, p.out_plane, p.pitch, _ONE, n_rows,
@@ -165,7 +170,8 @@ def convolve_tasks(
         corner = (d_first - p.before_d, h_first - p.before_h, -p.before_w)
         extent = (n_planes + p.kernel_d - 1, n_rows + p.kernel_h - 1, p.out_w + p.kernel_w - 1)
         source = x + size * (b * x_strides[0] + g * p.n_in * x_strides[1])
-        _copy_box(kind, size, scratch, (p.channel, p.plane, p.pitch, _ONE), source, x_strides, p.n_in,
+        strides = (p.channel, p.plane, p.pitch, _ONE)
+        _copy_box(kind, size, scratch, strides, source, x_strides, p.n_in,
                   (p.in_d, p.in_h, p.in_w), corner, extent)  # fmt: skip
         w_here = w + size * g * p.group_weights
         bias_here = _NONE if bias == 0 else bias + size * g * p.group_channels
@@ -290,5 +296,5 @@ def channel_gradient_tasks(kind, p, packed, x_places, dy_places, taps, dw, task_
             a = packed + size * (taps[tap] + c)
             for o in range(0, p.wide_out, width):
                 y = dw + size * ((tap * p.wide_in + c) * p.wide_out + o)
-                _sums(kind, p.rows, p.vectors, a, x_places, dy + size * o, dy_places, p.n_places, _NONE,
-                      y, p.wide_out, _NONE)  # fmt: skip
+                _sums(kind, p.rows, p.vectors, a, x_places, dy + size * o, dy_places, p.n_places,
+                      _NONE, y, p.wide_out, _NONE)  # fmt: skip

@@ -148,9 +148,10 @@ def _cost(problem: Problem, shape: Shape) -> float:
         sums = ceil(width / step) * shape.vectors * ceil(height / shape.rows) * shape.rows
         copied = float(problem.n_out)
     else:
-        run = ceil(height * (width + kernel_w - 1) / step) * shape.vectors
-        sums = ceil(problem.n_out / shape.rows) * shape.rows * run
-        copied = float(problem.n_out)
+        filled = width % step == 0 and problem.n_out % shape.rows == 0
+        run = height * width if filled else height * (width + kernel_w - 1)
+        sums = ceil(problem.n_out / shape.rows) * shape.rows * ceil(run / step) * shape.vectors
+        copied = 0.0 if filled else float(problem.n_out)
     copies = COPY_COST * (problem.n_in + copied) * height * width / lanes
     work = terms * sums / SPEEDS[shape.rows, shape.vectors] + copies
     return problem.batch * problem.groups * depth * work

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _own_process = os.getpid()
 
 
-def share(n_tasks: int, work: _Work) -> None:
+def share(n_tasks: int, work: _Work, *, much: bool = True) -> None:
     """Do some tasks, on PyTorch's number of threads, and wait for all of them.
 
     Parameters
@@ -31,13 +32,15 @@ def share(n_tasks: int, work: _Work) -> None:
     work : callable
         Given the first task and the one after the last. It must let go of Python's lock. What it
         raises is raised when all threads have ended.
+    much : bool
+        Whether it is enough for several threads: calling one takes some 25 microseconds.
     """
-    n_threads = min(torch.get_num_threads(), n_tasks)
+    n_threads = min(torch.get_num_threads(), n_tasks) if much else 1
     if n_threads < 2:
         work(0, n_tasks)
         return
     edges = [n_tasks * i // n_threads for i in range(n_threads + 1)]
-    parts = iter(list(zip(edges, edges[1:], strict=False)))
+    parts = iter(list(pairwise(edges)))
     errors: list[BaseException] = []
     begin = _openmp()
     # A forked child has OpenMP's bookkeeping but not its threads.

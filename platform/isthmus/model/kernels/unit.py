@@ -16,6 +16,9 @@ from torch import Tensor
 from isthmus.model.kernels import unit_loops as loops
 from isthmus.model.kernels.threads import share
 
+MANY_VALUES = 1 << 20
+"""As many are shared out among threads: below, one thread reads as fast as memory gives."""
+
 _NOTHING_DROPPED = np.empty((0, 0), np.bool_)
 
 
@@ -104,7 +107,8 @@ class _Unit(torch.autograd.Function):
         n_pieces = -(-rows.shape[1] // loops.PIECE)
         n_tasks = len(rows) * n_pieces
         sums = np.empty((len(rows), n_pieces, 2))
-        share(n_tasks, lambda a, b: loops.moment_tasks(rows, sums, a, b))
+        much = x.numel() >= MANY_VALUES
+        share(n_tasks, lambda a, b: loops.moment_tasks(rows, sums, a, b), much=much)
         scales = np.empty((2, len(rows)), np.float32)
         stats = np.empty((3, len(rows)))
         loops.scales_of(
@@ -119,6 +123,7 @@ class _Unit(torch.autograd.Function):
             lambda a, b: loops.unit_tasks(
                 rows, scales[0], scales[1], recipe.activation, slope, stays, factor, into, a, b
             ),
+            much=much,
         )
         ctx.recipe, ctx.scales, ctx.stats = recipe, scales, stats
         mean, variance = torch.from_numpy(stats[0]), torch.from_numpy(stats[2])
@@ -135,12 +140,14 @@ class _Unit(torch.autograd.Function):
         given, dx = _rows(dy.contiguous()), torch.empty_like(x)
         g, stays = _rows(dx), _NOTHING_DROPPED if kept is None else _rows(kept)
         sums = np.empty((len(rows), n_pieces, 2))
+        much = x.numel() >= MANY_VALUES
         slope, factor = np.float32(recipe.slope), np.float32(recipe.factor)
         share(
             n_tasks,
             lambda a, b: loops.slope_tasks(
                 rows, *ctx.scales, recipe.activation, slope, stays, factor, given, g, sums, a, b
             ),
+            much=much,
         )
         d_weight, d_bias = np.zeros(n_channels), np.zeros(n_channels)
         terms = np.empty((3, len(rows)), np.float32)
@@ -148,7 +155,7 @@ class _Unit(torch.autograd.Function):
             sums, ctx.stats, *_groups(recipe, n_channels), rows.shape[1], weight.detach().numpy(),
             d_weight, d_bias, terms,
         )  # fmt: skip
-        share(n_tasks, lambda a, b: loops.input_tasks(rows, g, *terms, a, b))
+        share(n_tasks, lambda a, b: loops.input_tasks(rows, g, *terms, a, b), much=much)
         parameters = [torch.from_numpy(values).to(weight.dtype) for values in (d_weight, d_bias)]
         return dx, *parameters, None, None
 
