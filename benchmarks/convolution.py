@@ -25,8 +25,8 @@ from networks import Shape, convolutions, edge, edges
 from turns import Clock, Ratio, in_turns
 
 from isthmus.core.files import write_text
-from isthmus.model.geometry import Triple
 from isthmus.model.kernels.choice import Kernels, convolve
+from isthmus.model.kernels.problem import Triple
 from isthmus.training.memory import keep_freed_memory
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

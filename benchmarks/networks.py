@@ -15,8 +15,8 @@ from isthmus.config.load import resolve
 from isthmus.core.seeds import derive_seed
 from isthmus.model.convolution import SameConv3d
 from isthmus.model.families import FusionModel, build_model
-from isthmus.model.geometry import Triple
 from isthmus.model.kernels.choice import Kernels
+from isthmus.model.kernels.problem import Triple
 
 PRESETS = ("released", "paper")
 BOTTLENECK_CHANNELS = 32  # of the published network: 4x4x3 positions, 1536 values

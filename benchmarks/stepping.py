@@ -18,8 +18,8 @@ from torch.profiler import profile, record_function
 
 from isthmus.config.execution import ExecutionConfig
 from isthmus.model.convolution import SameConv3d
-from isthmus.model.geometry import Triple
 from isthmus.model.kernels.choice import Kernels
+from isthmus.model.kernels.problem import Triple
 from isthmus.training.order import Slicing
 from isthmus.training.ranks import alone, compute_settings
 from isthmus.training.step import StepPlan, make_learner, take_step

@@ -30,8 +30,8 @@ from stepping import Variant, Worker
 from turns import Ratio
 
 from isthmus.core.files import write_text
-from isthmus.model.geometry import Triple
 from isthmus.model.kernels.choice import Kernels
+from isthmus.model.kernels.problem import Triple
 from isthmus.training.ranks import choose_device
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from numpydoc.docscrape import NumpyDocString
 
+ELSEWHERE = {"compiled", "intrinsic", "jit"}
+"""Decorators of functions that another compiler takes: their module says what they read."""
+
 COMMANDS = "cli"  # a command's docstring is its help text, its parameters are described in place
 
 
@@ -17,8 +20,15 @@ def _public_functions(root: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
         if path.parent.name == COMMANDS:
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            offered = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+            if offered and not _decorators(node) & ELSEWHERE:
                 yield f"{path.relative_to(package)}:{node.lineno} {node.name}", node
+
+
+def _decorators(node: ast.FunctionDef) -> set[str]:
+    """Name a function's decorators."""
+    called = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
+    return {ast.unparse(decorator).rpartition(".")[2] for decorator in called}
 
 
 def _arguments(node: ast.FunctionDef) -> list[str]:

@@ -12,7 +12,8 @@ from isthmus.config.architecture import ModelConfig
 from isthmus.model.convolution import SameConv3d, SeparableConv3d
 from isthmus.model.dropout import SubjectKeyedDropout
 from isthmus.model.finish import finish
-from isthmus.model.geometry import Triple, kernel_triple
+from isthmus.model.geometry import kernel_triple
+from isthmus.model.kernels.problem import Triple
 from isthmus.model.norm import make_norm
 
 # Those whose gradient can be had from their output work in place: it saves a map a unit, and the

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.core.errors import ConfigError
-from isthmus.model.geometry import Triple
 from isthmus.model.kernels.choice import Kernels, convolve
+from isthmus.model.kernels.problem import Triple
 from isthmus.model.norm import make_norm
 
 _TRUNCATION_SHRINKS_BY = 0.87962566103423978

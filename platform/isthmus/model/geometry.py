@@ -9,8 +9,7 @@ from math import prod
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.core.errors import ConfigError
-
-Triple = tuple[int, int, int]
+from isthmus.model.kernels.problem import Triple
 
 LARGEST_FUSION_EDGE = 5
 """Longest edge of the fusion kernel in bottleneck voxels.

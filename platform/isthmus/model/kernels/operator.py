@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from isthmus.model.kernels import cpu
-from isthmus.model.kernels.problem import Problem, Triple
+from isthmus.model.kernels.problem import Problem, Triple, triple
 from isthmus.model.kernels.triton_depthwise import (
     depthwise_forward,
     depthwise_input_gradient,
@@ -83,7 +83,7 @@ def _problem(
 ) -> Problem:
     """Check sizes and put them together; asked for anew in every step."""
     before, after = zeros[:3], zeros[3:]
-    kernel, grid = _triple(kernel_shape[2:]), _triple(shape[2:])
+    kernel, grid = triple(kernel_shape[2:]), triple(shape[2:])
     out = _out_grid(shape, kernel_shape, (before, after, stride, groups))
     fits = shape[1] == groups * kernel_shape[1] and kernel_shape[0] % groups == 0
     padded = all(0 <= n < edge for n, edge in zip(zeros, kernel * 2, strict=True))
@@ -100,7 +100,7 @@ def _problem(
         n_out=kernel_shape[0] // groups,
         in_grid=grid,
         out_grid=out,
-        before=_triple(before),
+        before=triple(before),
         kernel=kernel,
         itemsize=itemsize,
     )
@@ -110,13 +110,7 @@ def _out_grid(shape: torch.Size, kernel_shape: torch.Size, sizes: Sizes) -> Trip
     """Work out the output's grid."""
     before, after, stride, _groups = sizes
     edges = zip(shape[2:], before, after, kernel_shape[2:], strict=True)
-    return _triple([(edge + b + a - k) // stride + 1 for edge, b, a, k in edges])
-
-
-def _triple(values: Any) -> Triple:
-    """Make three numbers of a sequence of them."""
-    d, h, w = values
-    return int(d), int(h), int(w)
+    return triple([(edge + b + a - k) // stride + 1 for edge, b, a, k in edges])
 
 
 def _computed_in(tensor: Tensor) -> Tensor:
@@ -162,20 +156,20 @@ def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tens
     """Filter each channel on the GPU."""
     before, _after, stride, _groups = sizes
     grid = _out_grid(x.shape, weight.shape, sizes)
-    return depthwise_forward(x, weight, bias, _triple(before), grid, (stride,) * 3)
+    return depthwise_forward(x, weight, bias, triple(before), grid, (stride,) * 3)
 
 
 def _input_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the input's gradient on the GPU."""
     before, _after, stride, _groups = sizes
     dy = dy.contiguous(memory_format=cpu.layout_of(x))
-    return depthwise_input_gradient(dy, weight, x.shape, _triple(before), (stride,) * 3)
+    return depthwise_input_gradient(dy, weight, x.shape, triple(before), (stride,) * 3)
 
 
 def _weight_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the kernel's gradient on the GPU."""
     before, _after, stride, _groups = sizes
-    found = depthwise_weight_gradient(dy, x, weight.shape, _triple(before), (stride,) * 3)
+    found = depthwise_weight_gradient(dy, x, weight.shape, triple(before), (stride,) * 3)
     return found.to(weight.dtype)
 
 

@@ -179,7 +179,20 @@ def _tiling(problem: Problem, shape: Shape, n_threads: int) -> Tiling:
 
 
 def halves(edge: int, least: int) -> list[int]:
-    """List an edge, its half, and so on."""
+    """List an edge, its half, and so on.
+
+    Parameters
+    ----------
+    edge : int
+        In voxels.
+    least : int
+        Every edge but the first is a multiple of this.
+
+    Returns
+    -------
+    list of int
+        From the edge down to about 4.
+    """
     found = [edge]
     while found[-1] > max(4, least):
         found.append(ceil(found[-1] / 2 / least) * least)
@@ -230,5 +243,18 @@ def _sized(problem: Problem, shape: Shape, planes: int, tile_rows: int) -> Tilin
 
 
 def up(value: int, step: int) -> int:
-    """Round up to a multiple."""
+    """Round up to a multiple.
+
+    Parameters
+    ----------
+    value : int
+        To be rounded.
+    step : int
+        What it is to be a multiple of.
+
+    Returns
+    -------
+    int
+        The smallest multiple that is not below.
+    """
     return -(-value // step) * step

@@ -1,9 +1,27 @@
 """What is to be convolved: sizes, and the problem that the input's gradient is."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
 Triple = tuple[int, int, int]
+
+
+def triple(values: Iterable[int]) -> Triple:
+    """Make plain integers of three.
+
+    Parameters
+    ----------
+    values : iterable of int
+        Three, one for each axis.
+
+    Returns
+    -------
+    tuple of int
+        The same.
+    """
+    d, h, w = (int(value) for value in values)
+    return d, h, w
 
 
 @dataclass(frozen=True)

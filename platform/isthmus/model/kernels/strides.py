@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from isthmus.model.kernels.problem import Problem, Triple
+from isthmus.model.kernels.problem import Problem, triple
 
 Steps = tuple[Any, ...]
 
@@ -63,14 +63,8 @@ def phases(problem: Problem, stride: int) -> Iterator[Phase]:
             (..., *(slice(r, None, stride) for r in firsts)),
             replace(
                 problem,
-                in_grid=_triple(grid),
-                before=_triple([-e for e, _ in moved]),
-                kernel=_triple(kernel),
+                in_grid=triple(grid),
+                before=triple([-e for e, _ in moved]),
+                kernel=triple(kernel),
             ),
         )
-
-
-def _triple(values: tuple[int, ...] | list[int]) -> Triple:
-    """Make three numbers of a sequence of them."""
-    d, h, w = values
-    return d, h, w

@@ -55,11 +55,14 @@ def share(n_tasks: int, work: _Work, *, much: bool = True) -> None:
 
 def _do(parts: Iterator[tuple[int, int]], work: _Work, errors: list[BaseException]) -> None:
     """Take parts until there are none; there may be fewer threads than parts."""
-    for first, last in parts:
-        try:
-            work(first, last)
-        except BaseException as error:  # raised again in the caller's thread
-            errors.append(error)
+    try:
+        for first, last in parts:
+            try:
+                work(first, last)
+            except BaseException as error:  # raised again in the caller's thread
+                errors.append(error)
+    except BaseException as error:  # an interrupt between two parts, which C would not pass on
+        errors.append(error)
 
 
 @lru_cache(maxsize=1)
@@ -75,7 +78,7 @@ def _openmp() -> Callable[..., Any] | None:
         return None
     begin.argtypes = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     begin.restype = None
-    return begin  # type: ignore[no-any-return]
+    return begin
 
 
 @lru_cache(maxsize=1)

@@ -45,7 +45,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.model.geometry import Triple
+from isthmus.model.kernels.problem import Triple, triple
 from isthmus.model.kernels.triton_plan import (
     Layout,
     Taps,
@@ -54,7 +54,6 @@ from isthmus.model.kernels.triton_plan import (
     divided_up,
     edges_of,
     lane,
-    triple,
 )
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -3,14 +3,14 @@
 Everything here follows from shapes alone, so that equal shapes give equal bits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
 
 import torch
 from torch import Tensor
 
-from isthmus.model.geometry import Triple
+from isthmus.model.kernels.problem import Triple, triple
 
 _VECTOR_BYTES = 16
 _THREADS = 128
@@ -31,7 +31,24 @@ class AxisClass:
 
 
 def axis_classes(n_voxels: int, edge: int, before: int, stride: int) -> Iterator[AxisClass]:
-    """List the classes of an axis' voxels that exist."""
+    """List the classes of an axis' voxels that exist.
+
+    Parameters
+    ----------
+    n_voxels : int
+        Of the input, along the axis.
+    edge : int
+        The kernel's, along the axis.
+    before : int
+        Zeros before the first voxel.
+    stride : int
+        Voxels between outputs.
+
+    Yields
+    ------
+    AxisClass
+        One for each remainder of a voxel's number by the stride.
+    """
     for first in range(min(stride, n_voxels)):
         # Voxel first + stride * m meets tap k of output (first + stride * m + before - k) / stride.
         tap = (first + before) % stride
@@ -117,27 +134,73 @@ class Tile:
 
 
 def lane(dtype: torch.dtype, width: int, stride: int, packed: bool) -> int:
-    """Count the outputs along the width that a lane holds: a vector's worth of input, or 4."""
+    """Count the outputs along the width that a lane holds.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+        The map's.
+    width : int
+        Outputs along the width.
+    stride : int
+        Voxels between outputs.
+    packed : bool
+        Voxels are next to each other in memory, not channels.
+
+    Returns
+    -------
+    int
+        A vector's worth of input, or 4.
+    """
     most = _VECTOR_BYTES // dtype.itemsize // stride if packed else 4
     return min(most, power_of_two(width))
 
 
 def edges_of(weight: Tensor) -> Triple:
-    """Read the kernel's edges."""
+    """Read the kernel's edges.
+
+    Parameters
+    ----------
+    weight : Tensor (O, 1, D, H, W)
+        The kernel.
+
+    Returns
+    -------
+    tuple of int
+        (D, H, W).
+    """
     return triple(weight.shape[2:])
 
 
-def triple(values: Iterable[int]) -> Triple:
-    """Make plain integers of three."""
-    d, h, w = (int(value) for value in values)
-    return d, h, w
-
-
 def divided_up(n: int, parts: int) -> int:
-    """Divide, rounding up."""
+    """Divide, rounding up.
+
+    Parameters
+    ----------
+    n : int
+        What is divided.
+    parts : int
+        By how much.
+
+    Returns
+    -------
+    int
+        The quotient.
+    """
     return -(-n // parts)
 
 
 def power_of_two(n: int) -> int:
-    """Round up to a power of two."""
+    """Round up to a power of two.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Returns
+    -------
+    int
+        The power.
+    """
     return 1 << (n - 1).bit_length()

@@ -82,14 +82,43 @@ class Writer:
 
 
 def constant(value: ir.Value | int) -> ir.Value:
-    """Make a number written here a number of the program."""
+    """Make a number written here a number of the program.
+
+    Parameters
+    ----------
+    value : ir.Value or int
+        A number of the program is left as it is.
+
+    Returns
+    -------
+    ir.Value
+        A 64-bit integer.
+    """
     return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
 
 def written(
     write: Callable[..., None], kind: Any, constants: tuple[Any, ...], n_integers: int
 ) -> tuple[Any, Any] | None:
-    """Make an intrinsic's signature, and the function that writes its instructions."""
+    """Make an intrinsic's signature, and the function that writes its instructions.
+
+    Parameters
+    ----------
+    write : callable
+        Given a `Writer`, the constants and the integers, writes the instructions.
+    kind : numba type
+        Of the elements.
+    constants : tuple of numba types
+        Literal integers: sizes that the instructions are written for.
+    n_integers : int
+        Arguments that follow, integers of 64 bits.
+
+    Returns
+    -------
+    tuple or None
+        Signature and function, as `numba.extending.intrinsic` wants them; None where a constant is
+        not a literal.
+    """
     if not all(isinstance(value, types.IntegerLiteral) for value in constants):
         return None
     sizes = [value.literal_value for value in constants]
