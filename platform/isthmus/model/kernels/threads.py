@@ -68,7 +68,7 @@ def _do(parts: Iterator[tuple[int, int]], work: _Work, errors: list[BaseExceptio
 @lru_cache(maxsize=1)
 def _openmp() -> Callable[..., Any] | None:
     """Find the entry of PyTorch's OpenMP runtime, which runs a function on a team of threads."""
-    if not torch.backends.openmp.is_available():
+    if not torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
         return None
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
