@@ -3,15 +3,13 @@
 The workers are this file run as a script: it needs no import by name and no pickling.
 """
 
-import os
-import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from two_workers import found_by_two, joined
 
 from isthmus.model.convolution import SameConv3d
 
@@ -32,29 +30,12 @@ def gradients(rank: int, n_workers: int) -> Gradients:
 
 def work(folder: Path, rank: int) -> None:
     """Be one worker."""
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2,
-        timeout=timedelta(seconds=60),
-    )  # fmt: skip
-    torch.save(gradients(rank, 2), folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    with joined(folder, rank):
+        torch.save(gradients(rank, 2), folder / f"{rank}.pt")
 
 
 def test_two_workers_get_the_gradient_of_the_whole(tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank)], env=environment)
-        for rank in range(2)
-    ]
-    try:
-        codes = [process.wait(timeout=120) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    assert codes == [0, 0]
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    first, second = found_by_two(__file__, tmp_path)
     alone = gradients(0, 1)
     assert set(alone) == {"0.weight", "0.bias", "2.weight"}
     for name, gradient in alone.items():

@@ -3,17 +3,14 @@
 The workers are this file run as a script: it needs no import by name and no pickling.
 """
 
-import os
-import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
+from two_workers import found_by_two, joined
 
 from isthmus.config.architecture import MASKED_OPERATIONS, ModelConfig
 from isthmus.config.training import LossConfig
@@ -62,35 +59,14 @@ def train(fusion: dict[str, Any], rank: int, n_workers: int) -> dict[str, Any]:
 
 def work(folder: Path, rank: int) -> None:
     """Be one of two workers."""
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder / 'meeting'}",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    torch.save({name: train(f, rank, 2) for name, f in FUSIONS.items()}, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    with joined(folder, rank):
+        torch.save({name: train(f, rank, 2) for name, f in FUSIONS.items()}, folder / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two workers found."""
-    folder = tmp_path_factory.mktemp("workers")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, __file__, str(folder), str(rank)], env=environment)
-        for rank in range(2)
-    ]
-    try:
-        codes = [process.wait(timeout=120) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    assert codes == [0, 0]
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return found_by_two(__file__, tmp_path_factory.mktemp("workers"))
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

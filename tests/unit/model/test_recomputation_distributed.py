@@ -3,10 +3,7 @@
 The workers are this file run as a script: it needs no import by name and no pickling.
 """
 
-import os
-import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
+from two_workers import found_by_two, joined
 
 from isthmus.config.architecture import ModelConfig
 from isthmus.config.training import LossConfig
@@ -61,49 +59,28 @@ def train(rank: int, again: bool, missing: bool) -> dict[str, Any]:
 
 def work(folder: Path, rank: int) -> None:
     """Be one worker, and count what it exchanges."""
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder / 'meeting'}",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    reduce, n_exchanges = distributed.all_reduce, 0
+    with joined(folder, rank):
+        reduce, n_exchanges = distributed.all_reduce, 0
 
-    def counted(*args: Any, **options: Any) -> Any:
-        nonlocal n_exchanges
-        n_exchanges += 1
-        return reduce(*args, **options)
+        def counted(*args: Any, **options: Any) -> Any:
+            nonlocal n_exchanges
+            n_exchanges += 1
+            return reduce(*args, **options)
 
-    distributed.all_reduce = counted
-    found: dict[str, Any] = {}
-    for missing in (False, True):
-        for again in (False, True):
-            n_exchanges = 0
-            result = train(rank, again, missing)
-            found[f"{missing} {again}"] = {"result": result, "exchanges": n_exchanges}
-    torch.save(found, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+        distributed.all_reduce = counted
+        found: dict[str, Any] = {}
+        for missing in (False, True):
+            for again in (False, True):
+                n_exchanges = 0
+                result = train(rank, again, missing)
+                found[f"{missing} {again}"] = {"result": result, "exchanges": n_exchanges}
+        torch.save(found, folder / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two workers found."""
-    folder = tmp_path_factory.mktemp("workers")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, __file__, str(folder), str(rank)], env=environment)
-        for rank in range(2)
-    ]
-    try:
-        codes = [process.wait(timeout=120) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    assert codes == [0, 0]
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return found_by_two(__file__, tmp_path_factory.mktemp("workers"))
 
 
 @pytest.mark.parametrize("missing", [False, True])
