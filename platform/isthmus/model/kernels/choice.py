@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numba import config as numba_config
 from torch import Tensor
 
-from isthmus.model.kernels import operator as _operator  # noqa: F401  registers the operator
 from isthmus.model.kernels.lanes import MULTIPLIES_AND_ADDS
+from isthmus.model.kernels.operator import LONGEST_GPU_EDGE
 from isthmus.model.kernels.problem import Triple
 from isthmus.model.kernels.triton_depthwise import unavailable
 
@@ -122,7 +122,7 @@ def why_torch(
     if device.type == "cuda":
         if not depthwise or max(edges) == 1:
             return ""
-        if max(edges) > 7 or stride > 2:
+        if max(edges) > LONGEST_GPU_EDGE or stride > 2:
             return f"a kernel of edge {max(edges)} and stride {stride} is beyond those in Triton"
         if dtype == torch.float64:
             return "there are none in Triton for float64"

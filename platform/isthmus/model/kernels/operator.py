@@ -24,6 +24,9 @@ from isthmus.model.kernels.triton_depthwise import (
     depthwise_weight_gradient,
 )
 
+LONGEST_GPU_EDGE = 7
+"""Edge of the largest kernel that there are programs for, on the GPU."""
+
 Sizes = tuple[Sequence[int], Sequence[int], int, int]
 """(before, after, stride, groups), as `problem_of` describes them."""
 
@@ -152,8 +155,21 @@ def _weight_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor
     return found.to(weight.dtype).contiguous()
 
 
+def _check_for_gpu(x: Tensor, weight: Tensor, sizes: Any, *others: Tensor | None) -> None:
+    """Refuse what the programs for GPUs do not compute."""
+    _check_types(x, weight, *others)
+    problem, stride = problem_of(x, weight, sizes), sizes[2]
+    if problem.n_in != 1 or max(problem.kernel) > LONGEST_GPU_EDGE or stride > 2:
+        raise ValueError(
+            "On a GPU a convolution must be depthwise, with edges of at most "
+            f"{LONGEST_GPU_EDGE} and stride 1 or 2, got kernel {tuple(weight.shape)}, groups "
+            f"{problem.groups}, stride {stride}. Use torch.nn.functional.conv3d."
+        )
+
+
 def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     """Filter each channel on the GPU."""
+    _check_for_gpu(x, weight, sizes, bias)
     before, _after, stride, _groups = sizes
     grid = _out_grid(x.shape, weight.shape, sizes)
     return depthwise_forward(x, weight, bias, triple(before), grid, (stride,) * 3)
@@ -161,6 +177,7 @@ def _on_gpu(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tens
 
 def _input_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the input's gradient on the GPU."""
+    _check_for_gpu(x, weight, sizes, dy)
     before, _after, stride, _groups = sizes
     dy = dy.contiguous(memory_format=cpu.layout_of(x))
     return depthwise_input_gradient(dy, weight, x.shape, triple(before), (stride,) * 3)
@@ -168,6 +185,7 @@ def _input_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
 
 def _weight_on_gpu(dy: Tensor, x: Tensor, weight: Tensor, *sizes: Any) -> Tensor:
     """Return the kernel's gradient on the GPU."""
+    _check_for_gpu(x, weight, sizes, dy)
     before, _after, stride, _groups = sizes
     found = depthwise_weight_gradient(dy, x, weight.shape, triple(before), (stride,) * 3)
     return found.to(weight.dtype)

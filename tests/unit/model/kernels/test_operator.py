@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from exact_convolution import Case, tensors_of
 
 from isthmus.model.convolution import SameConv3d
+from isthmus.model.kernels import operator
 from isthmus.model.kernels.choice import convolve
 
 CASES = {
@@ -209,3 +210,21 @@ def test_compiled_by_pytorch(compiler: str, channels: int, last: bool) -> None:
         expected = torch.autograd.grad(expected.square().sum(), leaves)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "stride"),
+    [((4, 2, 3, 3, 3), 1, 1), ((2, 1, 3, 9, 3), 2, 1), ((2, 1, 3, 3, 3), 2, 3)],
+)
+def test_what_there_is_no_program_for_on_a_gpu_is_refused(
+    shape: tuple[int, ...], groups: int, stride: int
+) -> None:
+    x, weight = torch.zeros(1, 2, 9, 9, 9), torch.zeros(shape)
+    sizes = ((1, 1, 1), (1, 1, 1), stride, groups)
+    for call in (
+        lambda: operator._on_gpu(x, weight, None, *sizes),
+        lambda: operator._input_on_gpu(x, x, weight, *sizes),
+        lambda: operator._weight_on_gpu(x, x, weight, *sizes),
+    ):
+        with pytest.raises(ValueError, match="On a GPU a convolution must be depthwise"):
+            call()
