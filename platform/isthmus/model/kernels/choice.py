@@ -73,7 +73,7 @@ def convolve(
     """
     if kernels == "auto" and len(x_BCDHW) > 0:
         reason = why_torch(x_BCDHW.device, x_BCDHW.dtype, tuple(weight.shape), groups, stride)
-        if reason is None and x_BCDHW.device.type == "cpu":
+        if reason is None and x_BCDHW.device.type != "cuda":
             reason = "" if _onednn_is_quicker(x_BCDHW.shape, weight.shape, groups) else None
         if reason is None:
             found: Tensor = torch.ops.isthmus.convolution(
@@ -127,7 +127,8 @@ def why_torch(
         if dtype == torch.float64:
             return "there are none in Triton for float64"
         return unavailable(device)
-    if device.type != "cpu":
+    # The meta device tells what the CPU would keep.
+    if device.type not in ("cpu", "meta"):
         return f"there are none for devices of type '{device.type}'"
     if dtype not in _CPU_TYPES:
         return f"there are none for {dtype}"

@@ -87,6 +87,16 @@ def test_a_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     torch.testing.assert_close(y, torch.nn.functional.conv3d(x, weight, padding=1))
 
 
+def test_a_description_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "isthmus.model"), torch.device("meta"):
+        x, weight = torch.empty(2, 4, 6, 6, 6, requires_grad=True), torch.empty(4, 4, 3, 4, 3)
+        y = choice.convolve(x, weight, None, (1, 1, 1), (1, 2, 1))
+    assert y.grad_fn is not None
+    assert (y.shape, y.device.type) == ((2, 4, 6, 6, 6), "meta")
+    assert "convolution_default" in y.grad_fn.name(), "as on the CPU: no padded copy is kept"
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("edge", [1, 2, 7, 8, LONGEST_EDGE])
 def test_every_edge_up_to_the_longest_has_kernels(edge: int) -> None:
     case = Case(1, 1, 2, 3, (4, 4, 20), (1, 2, edge), (0, 1, edge - 1), (0, 0, edge // 2))
