@@ -172,6 +172,9 @@ def check(case: Case, seed: int = 0) -> Found:
             error *= (largest / torch.maximum(size, largest)).item()
         if name == "d_bias" and case.dy_layout in ("cropped", "turned"):
             error /= 10  # PyTorch's own sum of such a tensor
+        if name == "d_weight" and case.x_layout == case.dy_layout == "expanded":
+            # All terms are one number and round to one side: 6e-6 here, PyTorch's sum 3e-4.
+            error /= 10
         assert error <= bound, f"{name} is wrong by {error:.1e}: {case}"
     return Found(found["y"], found["dx"], found["d_weight"], found.get("d_bias"))
 
