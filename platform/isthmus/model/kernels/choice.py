@@ -4,6 +4,7 @@ Legend: B subjects; C channels; D, H, W voxels; G groups; O, I channels of a gro
 """
 
 import logging
+from operator import sub
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from isthmus.model.kernels.lanes import MULTIPLIES_AND_ADDS
 from isthmus.model.kernels.operator import LONGEST_GPU_EDGE
-from isthmus.model.kernels.problem import Triple
+from isthmus.model.kernels.problem import Triple, triple
 from isthmus.model.kernels.triton_depthwise import unavailable
 
 Kernels = Literal["auto", "torch"]
@@ -83,12 +84,10 @@ def convolve(
         if not torch.compiler.is_compiling():
             _say_once(reason)
     if before != after:
-        extra = [a - b for a, b in zip(after, before, strict=True)]
-        if min(extra) < 0:
-            x_BCDHW = F.pad(x_BCDHW, _both_sides(before, after))
-            before = (0, 0, 0)
-        else:
-            x_BCDHW = F.pad(x_BCDHW, _both_sides((0, 0, 0), (extra[0], extra[1], extra[2])))
+        # PyTorch pads both sides alike: what one side has more of is copied in first.
+        alike = triple(map(min, before, after))
+        more = [triple(map(sub, zeros, alike)) for zeros in (before, after)]
+        x_BCDHW, before = F.pad(x_BCDHW, _both_sides(*more)), alike
     return F.conv3d(x_BCDHW, weight, bias, stride, before, 1, groups)
 
 

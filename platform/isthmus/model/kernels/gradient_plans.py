@@ -12,7 +12,15 @@ import numpy as np
 
 from isthmus.model.kernels.blocks import CHANNEL_BLOCKS, N_OFFSETS, SPEEDS
 from isthmus.model.kernels.lanes import VECTOR_BYTES
-from isthmus.model.kernels.plans import COPY_COST, TILE_BYTES, Offsets, halves, up
+from isthmus.model.kernels.plans import (
+    COPY_COST,
+    TILE_BYTES,
+    Offsets,
+    halves,
+    share_copied,
+    tap_offsets,
+    up,
+)
 from isthmus.model.kernels.problem import Problem
 
 CORRELATE_SPEEDS = {4: 0.93, 2: 0.78, 1: 0.34}
@@ -202,23 +210,10 @@ def _plan_voxels(problem: Problem, rows: int, shared: bool) -> GradientPlan:
         while d_tiles < depth and d_tiles * ceil(height / tile_rows) * problem.groups < PARTS:
             d_tiles += 1
         options.append(_sized(problem, rows, shared, ceil(depth / d_tiles), tile_rows))
-    p = min(options, key=_copied)
-    kernel_h = p.kernel_h + (rows - 1 if shared else 0)
-    taps = [
-        c * p.channel + a * p.plane + b * p.pitch + w
-        for a in range(p.kernel_d)
-        for c in range(p.n_in)
-        for b in range(kernel_h)
-        for w in range(p.kernel_w)
-    ]
+    p = min(options, key=share_copied)
+    taps = tap_offsets(p)
     spare = up(len(taps), p.n_offsets) - len(taps)
     return GradientPlan(p, np.array([*taps, *[0] * spare], np.int64))
-
-
-def _copied(tiling: GradientTiling) -> float:
-    """Say how many voxels are copied into tiles for each that is summed."""
-    rows = (tiling.tile_rows + tiling.kernel_h - 1) / tiling.tile_rows
-    return rows * (tiling.tile_planes + tiling.kernel_d - 1) / tiling.tile_planes
 
 
 def _sized(

@@ -9,7 +9,7 @@ nothing is summed in vain there.
 from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,15 +106,7 @@ def plan_convolution(problem: Problem, n_threads: int) -> Plan:
     """
     shape = min(_shapes(problem), key=lambda shape: _cost(problem, shape))
     tiling = _tiling(problem, shape, n_threads)
-    p = tiling
-    kernel_h = p.kernel_h + (p.rows - 1 if p.shared else 0)
-    taps = [
-        c * p.channel + a * p.plane + b * p.pitch + w
-        for a in range(p.kernel_d)
-        for c in range(p.n_in)
-        for b in range(kernel_h)
-        for w in range(p.kernel_w)
-    ]
+    p, taps = tiling, tap_offsets(tiling)
     step = p.blocks * p.vectors * p.lanes if p.channels_in_lanes else p.rows
     return Plan(tiling, np.array(taps, np.int64), np.arange(len(taps), dtype=np.int64) * step)
 
@@ -168,7 +160,7 @@ def _tiling(problem: Problem, shape: Shape, n_threads: int) -> Tiling:
         ):
             planes += 1
         options.append(_sized(problem, shape, planes, tile_rows))
-    best = min(options, key=lambda tiling: _copied(tiling, tiling.tile_planes))
+    best = min(options, key=share_copied)
     # Even shares: a number of tiles that the threads divide, or many of them.
     depth = problem.out_grid[0]
     tiles = best.n_tasks // best.d_tiles
@@ -201,10 +193,46 @@ def halves(edge: int, least: int) -> list[int]:
     return found
 
 
-def _copied(tiling: Tiling, planes: int) -> float:
-    """Say how many voxels are copied into tiles for each that is summed."""
-    rows = (tiling.tile_rows + tiling.kernel_h - 1) / tiling.tile_rows
-    return rows * (planes + tiling.kernel_d - 1) / planes
+def share_copied(tiling: Any) -> float:
+    """Say how many voxels are copied into tiles for each that is summed.
+
+    Parameters
+    ----------
+    tiling : Tiling or GradientTiling
+        Its tiles and kernel are read.
+
+    Returns
+    -------
+    float
+        At least 1.
+    """
+    rows: float = (tiling.tile_rows + tiling.kernel_h - 1) / tiling.tile_rows
+    planes: float = (tiling.tile_planes + tiling.kernel_d - 1) / tiling.tile_planes
+    return rows * planes
+
+
+def tap_offsets(tiling: Any) -> list[int]:
+    """List where a tile's voxels for each kernel voxel and input channel lie.
+
+    Parameters
+    ----------
+    tiling : Tiling or GradientTiling
+        With rows that share their loads, the kernel is as much longer along H.
+
+    Returns
+    -------
+    list of int
+        Elements from the tile's first: by kernel plane, input channel, row, column.
+    """
+    p = tiling
+    kernel_h = p.kernel_h + (p.rows - 1 if p.shared else 0)
+    return [
+        c * p.channel + a * p.plane + b * p.pitch + w
+        for a in range(p.kernel_d)
+        for c in range(p.n_in)
+        for b in range(kernel_h)
+        for w in range(p.kernel_w)
+    ]
 
 
 def _sized(problem: Problem, shape: Shape, planes: int, tile_rows: int) -> Tiling:
