@@ -55,3 +55,9 @@ class StoreUnavailable(IsthmusError):
 
 class StratificationError(IsthmusError):
     """Embeddings or phenotypes on which no stratification can be computed."""
+
+
+class PromotionRefused(IsthmusError):
+    """A model that a gate keeps from production; the message names the gates, and by how much."""
+
+    exit_code = 3
