@@ -92,6 +92,58 @@ class MlflowRunReader:
             )
         return tuple(map(_stored, found))
 
+    def tagged(self, tag: str) -> tuple[StoredRun, ...]:
+        """List the runs that have a label, whatever it says, the newest first.
+
+        Parameters
+        ----------
+        tag : str
+            Name of the label.
+
+        Returns
+        -------
+        tuple of StoredRun
+            Of all experiments; at most 1000, without deleted ones.
+
+        Raises
+        ------
+        TrackingError
+            If the store does not answer.
+        """
+        with self._store._answers(f"list the runs with the tag {tag}"):
+            experiments = [one.experiment_id for one in self._client.search_experiments()]
+            found = self._client.search_runs(
+                experiments,
+                filter_string=f"tags.`{tag}` != ''",
+                order_by=["attributes.start_time DESC"],
+                max_results=_MOST_CHILDREN,
+            )
+        return tuple(map(_stored, found))
+
+    def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """List the steps at which a number was recorded.
+
+        Parameters
+        ----------
+        run_id : str
+            An existing run.
+        metric : str
+            The number's name.
+
+        Returns
+        -------
+        tuple of (int, float)
+            Step and value, by step; empty where the run has no such number.
+
+        Raises
+        ------
+        TrackingError
+            If there is no such run, or the store does not answer.
+        """
+        with self._store._answers(f"give the course of {metric} in run {run_id}"):
+            found = self._client.get_metric_history(run_id, metric)
+        return tuple(sorted((int(one.step), float(one.value)) for one in found))
+
     def fetch(self, run_id: str, artifact: str, destination: Path) -> Path:
         """Copy one of the run's artifacts to a folder.
 
@@ -175,7 +227,15 @@ class MlflowRunReader:
 def _stored(run: Any) -> StoredRun:
     """Make of MLflow's record ours."""
     tags = dict(run.data.tags)
-    finished = run.info.status == "FINISHED"
+    started = run.info.start_time
     return StoredRun(
-        str(run.info.run_id), tags.get(_NAME_TAG, ""), tags.get(PARENT_TAG), finished, tags
+        run_id=str(run.info.run_id),
+        name=tags.get(_NAME_TAG, ""),
+        parent_id=tags.get(PARENT_TAG),
+        finished=run.info.status == "FINISHED",
+        tags=tags,
+        running=run.info.status == "RUNNING",
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        started=None if started is None else started / 1000,
     )

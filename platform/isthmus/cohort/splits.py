@@ -22,6 +22,7 @@ __all__ = [
     "draw_hold_out",
     "draw_lockbox",
     "draw_split",
+    "draw_undivided",
     "load_split",
     "save_split",
 ]
@@ -125,6 +126,44 @@ def draw_hold_out(
     split = Split((fold,), seed, f"hold_out({', '.join(columns)})")
     check_split(split, participants)
     return split
+
+
+def draw_undivided(
+    participants: Participants,
+    monitor_share: float,
+    stratify_by: Sequence[str],
+    seed: int,
+    number: int = 0,
+) -> Fold:
+    """Take all participants for training, but for the families that choose the epoch.
+
+    It is no part of a `Split`: nobody is held out, so no number of it is one of unseen subjects.
+
+    Parameters
+    ----------
+    participants : Participants
+        Development participants.
+    monitor_share : float
+        Share in [0, 0.5] of the families to set aside for early stopping.
+    stratify_by : sequence of str
+        Columns over whose values that draw is spread, beside that of the site.
+    seed : int
+        The same seed and participants give the same fold, whatever the order of the table.
+    number : int
+        What it is called.
+
+    Returns
+    -------
+    Fold
+        Without a validation part.
+
+    Raises
+    ------
+    CohortError
+        If nobody would be left to train on.
+    """
+    people = participants.select(sorted(participants.ids))
+    return _fold(number, people, set(), monitor_share, stratifiers(people, stratify_by), seed)
 
 
 def _fold(

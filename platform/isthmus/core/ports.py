@@ -1,7 +1,7 @@
 """The seams through which the lower floors reach Ray and MLflow without importing them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -135,6 +135,14 @@ class StoredRun:
         Whether it was closed as a success.
     tags : Mapping of str to str
         Labels, the store's own among them.
+    running : bool
+        Whether it is open; one whose process was killed stays so.
+    params : Mapping of str to str
+        Settings, as text.
+    metrics : Mapping of str to float
+        The newest value of each number.
+    started : float or None
+        Seconds since 1970.
     """
 
     run_id: str
@@ -142,6 +150,10 @@ class StoredRun:
     parent_id: str | None
     finished: bool
     tags: Mapping[str, str]
+    running: bool = False
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    started: float | None = None
 
 
 class RunReader(Protocol):
@@ -155,10 +167,104 @@ class RunReader(Protocol):
         """List the runs below a run, in the order in which they were started."""
         ...
 
+    def tagged(self, tag: str) -> tuple[StoredRun, ...]:
+        """List the runs that have a label, whatever it says, the newest first."""
+        ...
+
+    def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """List the steps at which a number was recorded, and its values, by step."""
+        ...
+
     def fetch(self, run_id: str, artifact: str, destination: Path) -> Path:
         """Copy one of the run's artifacts to a folder; return the file."""
         ...
 
     def logger(self, run_id: str) -> RunLogger:
         """Reach a run for opening others below it; its status stays as it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model.
+
+    Attributes
+    ----------
+    name : str
+        Of the registered model.
+    version : str
+        Its number in the registry, from ``"1"``.
+    aliases : tuple of str
+        Such as ``champion``; sorted.
+    tags : Mapping of str to str
+        Searchable labels of this version.
+    run_id : str or None
+        The run that it came of.
+    source : str
+        Where the registry keeps its files.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    run_id: str | None
+    source: str
+
+
+class ModelRegistry(Protocol):
+    """Keeps versions of models, and aliases that point at one version each.
+
+    Where it does not answer, any method raises `isthmus.core.errors.StoreUnavailable`. Each may be
+    repeated: the same bundle is not registered twice, and a tag or an alias that is so already
+    stays so.
+    """
+
+    def register(
+        self,
+        name: str,
+        bundle: Path,
+        *,
+        run_id: str | None,
+        tags: Mapping[str, str],
+        description: str,
+        extras: Mapping[str, Path],
+    ) -> ModelVersion:
+        """Keep a bundle, and files beside it, as the newest version of a model."""
+        ...
+
+    def find(self, name: str, which: str) -> ModelVersion | None:
+        """Look up the version that an alias points at, or that has a number; None: there is none."""
+        ...
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        """List a model's versions, the oldest first; empty where there is no such model."""
+        ...
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Look up which version each alias of a model points at."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias at a version, away from where it pointed."""
+        ...
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; there need not be one."""
+        ...
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set labels of one version."""
+        ...
+
+    def model_tags(self, name: str) -> Mapping[str, str]:
+        """Read the labels of the model itself, which its versions share."""
+        ...
+
+    def set_model_tags(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set labels of the model itself."""
+        ...
+
+    def download(self, version: ModelVersion, destination: Path) -> Path:
+        """Copy a version's bundle to a folder that is made for it; return that folder."""
         ...

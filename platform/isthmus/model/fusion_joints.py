@@ -75,7 +75,7 @@ class GradualJoint(nn.Module):
         running_BCDHW, begun_B = maps[0], given_BN[:, 0]
         for n, step in enumerate(self.steps, start=1):
             next_BCDHW, joins_B = maps[n], given_BN[:, n]
-            if not bool(begun_B.all()):
+            if not Rows.where(begun_B).everybody:
                 begun = begun_B.to(next_BCDHW.device)[:, None, None, None, None]
                 running_BCDHW = torch.where(begun, running_BCDHW, next_BCDHW)
             rows = Rows.where(begun_B & joins_B)

@@ -31,7 +31,9 @@ class Rows:
 
     @classmethod
     def where(cls, chosen_B: Tensor) -> "Rows":
-        """Choose by a mask on the CPU."""
+        """Choose by a mask on the CPU; a program is exported for all, see `checked_given`."""
+        if torch.compiler.is_exporting():  # there, no mask has values to look at
+            return cls(len(chosen_B), tuple(range(len(chosen_B))))
         return cls(len(chosen_B), tuple(chosen_B.nonzero()[:, 0].tolist()))
 
     @property
@@ -104,12 +106,18 @@ def checked_given(
     Raises
     ------
     ConfigError
-        If an image is missing and the operation needs all.
+        If an image is missing and the operation needs all, or a mask is given to a program that
+        is being exported: it has one course, that of complete subjects.
     ValueError
         If the mask has another shape or type, or a subject has no image.
     """
     if given_BM is None:
         return torch.ones(n_subjects, len(modalities), dtype=torch.bool, device="cpu")
+    if torch.compiler.is_exporting():
+        raise ConfigError(
+            "A program must be exported without a mask of given images, for subjects who have "
+            f"them all ({', '.join(modalities)}), but got one."
+        )
     expected = (n_subjects, len(modalities))
     if tuple(given_BM.shape) != expected or given_BM.dtype != torch.bool:
         raise ValueError(

@@ -151,68 +151,154 @@ def page_of(
         HTML of about 5 MB, nearly all of it plotly.js. Nothing in it can fetch, send or run
         anything, whatever a column or a setting is named.
     """
+    links = "".join(
+        f'<a href="#{section.key}">{html.escape(section.words.title)}</a> ' for section in sections
+    )
+    body = (
+        f'<h1>{html.escape(title)}</h1><p class="note">{html.escape(said)}</p>',
+        *(passage_html(passage) for passage in lead),
+        f'<nav>{links}<a href="#tables">Tables</a></nav>',
+        *(section_html(section) for section in sections),
+        '<div id="tables"></div>',
+        *(table_html(table.labelled(leaky)) for table in tables),
+    )
+    return framed(title, body, sections, leaky)
+
+
+def framed(
+    title: str, body: Sequence[str], sections: Sequence[Section], leaky: bool, style: str = ""
+) -> str:
+    """Put what a page says into a document that draws its figures by itself.
+
+    Parameters
+    ----------
+    title : str
+        What it is of.
+    body : sequence of str
+        HTML, in which whatever a user named is escaped, and `section_html` of each section.
+    sections : sequence of Section
+        Those whose charts are drawn.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then the page says so.
+    style : str
+        Style sheet beside the one that all pages have.
+
+    Returns
+    -------
+    str
+        HTML; its body has the attribute ``data-drawn`` once all charts are drawn.
+    """
     figures = {s.key: s.chart for s in sections if not isinstance(s.chart, Absent | Picture)}
     content = json.dumps({key: json.loads(chart.to_json()) for key, chart in figures.items()})
     # in a script no "<" may stand that could end it
     content = content.replace("<", "\\u003c")
-    links = "".join(
-        f'<a href="#{section.key}">{html.escape(section.words.title)}</a> ' for section in sections
-    )
     return "\n".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{html.escape(title)}</title><style>{_STYLE}</style>",
+            f"<title>{html.escape(title)}</title><style>{_STYLE}{style}</style>",
             f"<script>{get_plotlyjs()}</script></head><body>",
             f'<p class="leaky">{html.escape(LEAKY)}</p>' if leaky else "",
-            f'<h1>{html.escape(title)}</h1><p class="note">{html.escape(said)}</p>',
-            *(_passage(passage) for passage in lead),
-            f'<nav>{links}<a href="#tables">Tables</a></nav>',
-            *(_section(section) for section in sections),
-            '<div id="tables"></div>',
-            *(_table(table.labelled(leaky)) for table in tables),
+            *body,
             f'<script type="application/json" id="figures">{content}</script>',
             f"<script>{_DRAW}</script></body></html>\n",
         )
     )
 
 
-def _passage(passage: Passage) -> str:
-    """Write words at the head."""
+def passage_html(passage: Passage, level: int = 2) -> str:
+    """Write words.
+
+    Parameters
+    ----------
+    passage : Passage
+        A title and points.
+    level : int
+        Of the heading.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in passage.lines)
     kind = "lead warns" if passage.warns else "lead"
-    return f'<div class="{kind}"><h2>{html.escape(passage.title)}</h2><ul>{lines}</ul></div>'
+    head = f"<h{level}>{html.escape(passage.title)}</h{level}>"
+    return f'<div class="{kind}">{head}<ul>{lines}</ul></div>'
 
 
-def _section(section: Section) -> str:
-    """Write one figure's place and its words."""
+def section_html(section: Section, level: int = 2) -> str:
+    """Write one figure's place and its words.
+
+    Parameters
+    ----------
+    section : Section
+        A figure.
+    level : int
+        Of the heading.
+
+    Returns
+    -------
+    str
+        HTML; a chart is drawn into it by the page's script.
+    """
     words = section.words
     if isinstance(section.chart, Absent):
         place = f'<p class="absent">Not drawn. {html.escape(section.chart.reason)}</p>'
     elif isinstance(section.chart, Picture):
-        content = base64.b64encode(section.chart.png).decode("ascii")
-        words_for = html.escape(section.chart.alternative)
-        place = f'<img src="data:image/png;base64,{content}" alt="{words_for}">'
+        place = picture_html(section.chart)
     else:
         place = f'<div id="figure-{section.key}"></div>'
     return (
-        f'<section id="{section.key}"><h2>{html.escape(words.title)}</h2>'
+        f'<section id="{section.key}"><h{level}>{html.escape(words.title)}</h{level}>'
         f'<p class="reads">{html.escape(words.reads)}</p>'
         f'<p class="not-shown"><b>Does not show:</b> {html.escape(words.not_shown)}</p>'
         f"{place}</section>"
     )
 
 
-def _table(table: Table) -> str:
-    """Write one table."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.columns)
+def picture_html(picture: Picture) -> str:
+    """Write a picture into the page.
+
+    Parameters
+    ----------
+    picture : Picture
+        With what is to be seen on it.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    content = base64.b64encode(picture.png).decode("ascii")
+    return f'<img src="data:image/png;base64,{content}" alt="{html.escape(picture.alternative)}">'
+
+
+def table_html(table: Table, level: int = 2) -> str:
+    """Write one table.
+
+    Parameters
+    ----------
+    table : Table
+        Title, columns, rows and a note.
+    level : int
+        Of the heading.
+
+    Returns
+    -------
+    str
+        HTML. What is too wide can be scrolled, by keys too.
+    """
+    title = html.escape(table.title)
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
     )
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
     return (
-        f'<h2>{html.escape(table.title)}</h2><div class="table"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>{note}"
+        f'<h{level}>{title}</h{level}><div class="table" tabindex="0" role="region" '
+        f'aria-label="{title}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"</div>{note}"
     )

@@ -1,7 +1,7 @@
 """The cloud of subjects that is clustered: standardised points, and their similarities once.
 
-Shape suffixes: N subjects, D columns of the embedding, R principal components, L landmarks (all
-subjects where there are none), M rows asked for.
+Shape suffixes: N subjects, D columns of the embedding, K columns with variance, R principal
+components, L landmarks (all subjects where there are none), M rows asked for.
 """
 
 from dataclasses import dataclass
@@ -163,10 +163,59 @@ def standardise(values_ND: FloatArray) -> tuple[FloatArray, int]:
     >>> standardised.ravel(), n_dropped
     (array([-1.,  1.]), 1)
     """
+    scaling = fit_scaling(values_ND)
+    return scaling.apply(values_ND), int((~scaling.kept_D).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What standardising some subjects did to each column, to be done to others.
+
+    Attributes
+    ----------
+    kept_D : ndarray of bool, shape (d,)
+        Columns with variance.
+    mean_K, scale_K : ndarray of float64, shape (k,)
+        Of these columns: mean, and standard deviation (of the population, without n - 1).
+    """
+
+    kept_D: npt.NDArray[np.bool_]
+    mean_K: FloatArray
+    scale_K: FloatArray
+
+    def apply(self, values_MD: FloatArray) -> FloatArray:
+        """Standardise subjects by the mean and the spread of those that were fitted.
+
+        Parameters
+        ----------
+        values_MD : ndarray, shape (m, d)
+            Finite embeddings by the same encoder.
+
+        Returns
+        -------
+        ndarray, shape (m, k)
+            In the order of the columns.
+        """
+        standardised: FloatArray = (values_MD[:, self.kept_D] - self.mean_K) / self.scale_K
+        return standardised
+
+
+def fit_scaling(values_ND: FloatArray) -> Scaling:
+    """Find the mean and the spread of every column that has one; see `standardise`.
+
+    Parameters
+    ----------
+    values_ND : ndarray, shape (n, d)
+        Finite embeddings.
+
+    Returns
+    -------
+    Scaling
+        Without the columns that `standardise` drops.
+    """
     spread = values_ND.std(axis=0)
     kept = spread > _SPREAD_TOLERANCE * np.abs(values_ND).max(axis=0)
-    standardised = (values_ND[:, kept] - values_ND[:, kept].mean(axis=0)) / spread[kept]
-    return standardised, int((~kept).sum())
+    return Scaling(kept, values_ND[:, kept].mean(axis=0), spread[kept])
 
 
 def principal_components(points_ND: FloatArray) -> FloatArray:
@@ -199,6 +248,29 @@ def principal_components(points_ND: FloatArray) -> FloatArray:
     scores: FloatArray = vectors * np.sqrt(values) if wide else points_ND @ vectors
     largest = scores[np.abs(scores).argmax(axis=0), np.arange(n_kept)]
     return np.ascontiguousarray(scores * np.where(largest < 0, -1.0, 1.0))
+
+
+def principal_axes(points_ND: FloatArray, scores_NR: FloatArray) -> FloatArray:
+    """Find the directions that principal components are the coordinates along.
+
+    Parameters
+    ----------
+    points_ND : ndarray, shape (n, d)
+        Centred, as `principal_components` was given them.
+    scores_NR : ndarray, shape (n, r)
+        What it returned, all columns or the first.
+
+    Returns
+    -------
+    ndarray, shape (d, r)
+        Orthonormal columns V with ``scores = points V``, which gives other subjects their scores.
+
+    Notes
+    -----
+    Of ``X V = S``, with V the eigenvectors of ``X' X``, follows ``X' S = V diag(lambda)``.
+    """
+    axes: FloatArray = points_ND.T @ scores_NR / np.einsum("nr,nr->r", scores_NR, scores_NR)
+    return axes
 
 
 def similarity(points_MD: FloatArray) -> SimilarityArray:

@@ -1,6 +1,7 @@
 """The embeddings of one encoder, a row a subject: what the stratification job starts from."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -14,8 +15,11 @@ from isthmus.core.digest import digest_array, digest_of
 from isthmus.core.errors import StratificationError
 from isthmus.core.files import write_atomically
 
-Role = Literal["train", "monitor", "validation", "unknown"]
+Role = Literal["train", "monitor", "validation", "lockbox", "new", "unknown"]
 ROLES: tuple[str, ...] = get_args(Role)
+LOCKBOX: Role = "lockbox"
+HELD_OUT: tuple[Role, ...] = ("validation", "new")
+"""Roles of those whom the encoder did not see; the lockbox is left to promotion."""
 METADATA_KEY = b"isthmus.encoder_id"
 _PREFIX = "embedding_"
 
@@ -36,7 +40,8 @@ class EmbeddingTable:
         Finite; kept as a copy that cannot be written to.
     roles : tuple of str
         What each subject was to this encoder: ``train`` (gave gradients), ``monitor`` (chose the
-        best epoch), ``validation`` (held out) or ``unknown`` (another tool did not say).
+        best epoch), ``validation`` (held out), ``lockbox`` (set aside at ingest), ``new`` (of no
+        part of its experiment) or ``unknown`` (another tool did not say).
 
     Raises
     ------
@@ -128,7 +133,17 @@ class EmbeddingTable:
         roles = tuple(self.roles[i] for i in rows)
         return EmbeddingTable(self.encoder_id, tuple(participant_ids), self.values[rows], roles)
 
-    def save_parquet(self, path: Path) -> None:
+    @property
+    def n_held_out(self) -> int:
+        """Subjects whom the encoder did not see, the lockbox aside."""
+        return sum(role in HELD_OUT for role in self.roles)
+
+    def save_parquet(
+        self,
+        path: Path,
+        more: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the table as parquet, atomically.
 
         Parameters
@@ -136,15 +151,22 @@ class EmbeddingTable:
         path : Path
             File to make: columns ``participant_id``, ``role``, ``embedding_0`` and so on; the
             encoder's name is in the file's metadata.
+        more : Mapping of str to pyarrow.Array, optional
+            Further columns, of n values each, to stand before the embedding; `load_parquet` passes
+            them over. Their names must not begin with ``embedding_``.
+        metadata : Mapping of str to str, optional
+            Further metadata of the file.
         """
         width = len(str(self.values.shape[1] - 1))
         columns: dict[str, Any] = {
             "participant_id": pa.array(self.participant_ids, pa.string()),
             "role": pa.array(self.roles, pa.string()),
+            **(more or {}),
         }
         for number, column in enumerate(self.values.T):
             columns[f"{_PREFIX}{number:0{width}d}"] = pa.array(column)
-        table = pa.table(columns).replace_schema_metadata({METADATA_KEY: self.encoder_id})
+        told = {METADATA_KEY: self.encoder_id, **(metadata or {})}
+        table = pa.table(columns).replace_schema_metadata(told)
         write_atomically(path, lambda file: cast("None", pq.write_table(table, file)))
 
 

@@ -15,6 +15,7 @@ from isthmus.config.stratification import FactorsConfig
 from isthmus.core.errors import StratificationError
 from isthmus.core.seeds import derive_seed
 from isthmus.stratification.components import chance_eigenvalues, principal, require_rank
+from isthmus.stratification.phenotype_scale import PhenotypeScale
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -155,7 +156,7 @@ def find_factors(
             "or raise stratification.factors.max_missing_share.",
         )
     missing_NP = np.isnan(values_NP[:, used])
-    z_NP = _standardised(values_NP[:, used])
+    z_NP = PhenotypeScale.of(values_NP[:, used]).apply(values_NP[:, used])
     correlation_PP = z_NP.T @ z_NP / (len(z_NP) - 1)
     eigenvalues = np.linalg.eigvalsh(correlation_PP)[::-1]
     chance = chance_eigenvalues(len(z_NP), len(used), seed)
@@ -242,7 +243,7 @@ def check_factors(
     _, used = _usable(values_NP, phenotypes, config)
     if config.n_factors is None or not used:
         return
-    z_NP = _standardised(values_NP[:, used])
+    z_NP = PhenotypeScale.of(values_NP[:, used]).apply(values_NP[:, used])
     eigenvalues = np.linalg.eigvalsh(z_NP.T @ z_NP / (len(z_NP) - 1))
     require_rank(eigenvalues.astype(np.float64), config.n_factors, n_subjects)
 
@@ -286,13 +287,6 @@ def _usable(
     dropped = _drop(values_NP, phenotypes, config.max_missing_share)
     out = {column.name for column in dropped}
     return dropped, [i for i, name in enumerate(phenotypes) if name not in out]
-
-
-def _standardised(values_NP: FloatArray) -> FloatArray:
-    """Fill missing values with the column's median and z-score."""
-    filled = np.where(np.isnan(values_NP), np.nanmedian(values_NP, axis=0), values_NP)
-    z_NP: FloatArray = (filled - filled.mean(axis=0)) / filled.std(axis=0, ddof=1)
-    return z_NP
 
 
 def _rows(array: FloatArray) -> tuple[tuple[float, ...], ...]:

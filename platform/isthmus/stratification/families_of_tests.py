@@ -3,7 +3,7 @@
 Shape suffixes: N subjects of a group, F targets, B permutations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,20 +63,53 @@ def test_targets(
     that still is not significant was stopped by this floor, not by the data; its `reason` says so,
     as does that of every target where the floor is above alpha.
     """
-    families = []
+    if isinstance(strata, Partition):
+        return relate_to_labels(groups, np.array(strata.labels), config, seed)
+    reason = f"There are no strata to compare. {strata.reason}"
+    return tuple(
+        _correct(
+            kind,
+            [_Part(group, None, None, (reason,) * len(group.names)) for group in of_kind],
+            config,
+        )
+        for kind, of_kind in _by_kind(groups)
+    )
+
+
+def relate_to_labels(
+    groups: Sequence[TargetGroup], labels_A: LabelArray, config: StratificationConfig, seed: int
+) -> tuple[FamilyOfTests, ...]:
+    """Test every target against strata, whoever put the subjects into them.
+
+    Parameters
+    ----------
+    groups : sequence of TargetGroup
+        What is related to the strata.
+    labels_A : ndarray of int, shape (a,)
+        Stratum of each of the subjects that the groups were made of.
+    config : StratificationConfig
+        `n_permutations`, `correction` and `alpha` are read.
+    seed : int
+        Seed of the permutations.
+
+    Returns
+    -------
+    tuple of FamilyOfTests
+        As `test_targets`.
+    """
+    permutations = derive_seed(seed, "permutations")
+    return tuple(
+        _correct(kind, [_test(group, labels_A, config, permutations) for group in of_kind], config)
+        for kind, of_kind in _by_kind(groups)
+    )
+
+
+def _by_kind(groups: Sequence[TargetGroup]) -> Iterator[tuple[TargetKind, list[TargetGroup]]]:
+    """Sort groups by the kind of their targets; kinds without one are passed over."""
     for kind in _KINDS:
         of_kind = [group for group in groups if group.kind == kind]
-        if not of_kind:
-            continue
-        if isinstance(strata, Partition):
-            labels_N = np.array(strata.labels)
-            permutations = derive_seed(seed, "permutations")
-            parts = [_test(group, labels_N, config, permutations) for group in of_kind]
-        else:
-            reason = f"There are no strata to compare. {strata.reason}"
-            parts = [_Part(group, None, None, (reason,) * len(group.names)) for group in of_kind]
-        families.append(_correct(kind, parts, config))
-    return tuple(families)
+        if of_kind:
+            yield kind, of_kind
 
 
 @dataclass(frozen=True, eq=False)

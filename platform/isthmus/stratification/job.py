@@ -121,7 +121,7 @@ def stratify(
         encoder_id=table.encoder_id,
         table_digest=table.digest,
         participant_ids=ids,
-        n_held_out=chosen.roles.count("validation"),
+        n_held_out=chosen.n_held_out,
         phenotypes=variables.phenotypes,
         categorical_phenotypes=variables.categorical_phenotypes,
         confounds=variables.confounds,

@@ -41,7 +41,26 @@ def make_profiles(groups: Sequence[TargetGroup], strata: StrataOutcome) -> tuple
     """
     if not isinstance(strata, Partition):
         return ()
-    labels_A = np.array(strata.labels)
+    return profile_labels(groups, np.array(strata.labels))
+
+
+def profile_labels(
+    groups: Sequence[TargetGroup], labels_A: npt.NDArray[np.integer]
+) -> tuple[Profile, ...]:
+    """Describe every stratum by every target, whoever put the subjects into strata.
+
+    Parameters
+    ----------
+    groups : sequence of TargetGroup
+        What was related to the strata.
+    labels_A : ndarray of int, shape (a,)
+        Stratum of each of the subjects that the groups were made of.
+
+    Returns
+    -------
+    tuple of Profile
+        As `make_profiles`, of the strata that have a member.
+    """
     return tuple(
         _profile(int(stratum), name, group, column_A[labels_A == stratum])
         for stratum in np.unique(labels_A)

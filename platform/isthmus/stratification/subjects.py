@@ -6,7 +6,7 @@ from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import StratificationConfig
 from isthmus.core.errors import StratificationError
 from isthmus.stratification.checks import require_subjects
-from isthmus.stratification.embedding_table import EmbeddingTable
+from isthmus.stratification.embedding_table import HELD_OUT, LOCKBOX, EmbeddingTable
 
 
 def choose_subjects(
@@ -26,7 +26,7 @@ def choose_subjects(
     Returns
     -------
     EmbeddingTable
-        All of them, or those held out.
+        All of them, or those held out; in either case without the lockbox.
 
     Raises
     ------
@@ -41,14 +41,31 @@ def choose_subjects(
             f"{', '.join(unknown[:5])} that are not ({len(unknown)} in all). Was the table made "
             "from another cohort?"
         )
-    held_out = config.subjects == "held_out"
     chosen = sorted(
         name
         for name, role in zip(table.participant_ids, table.roles, strict=True)
-        if role == "validation" or not held_out
+        if is_clustered(role, config)
     )
     require_subjects(len(chosen), config)
     return table.select(chosen)
+
+
+def is_clustered(role: str, config: StratificationConfig) -> bool:
+    """Tell whether subjects of a role are clustered, and tested.
+
+    Parameters
+    ----------
+    role : str
+        What they were to the encoder, one of `ROLES`.
+    config : StratificationConfig
+        `subjects` is read.
+
+    Returns
+    -------
+    bool
+        Never for the lockbox: what is learnt of it beforehand cannot be replicated in it.
+    """
+    return role in HELD_OUT if config.subjects == "held_out" else role != LOCKBOX
 
 
 def blocks(

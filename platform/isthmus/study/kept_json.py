@@ -31,6 +31,8 @@ class KeptJson(Generic[RecordT]):
         Whose folder it lies in, such as ``a search``.
     remedy : str
         What to do where it cannot be read, as a sentence.
+    indent : int or None
+        Spaces a level; None for one line, of a record that is too large to be read by people.
     """
 
     adapter: TypeAdapter[RecordT]
@@ -39,6 +41,7 @@ class KeptJson(Generic[RecordT]):
     what: str
     folder: str
     remedy: str
+    indent: int | None = 2
 
     def to_json(self, record: RecordT) -> dict[str, Any]:
         """Turn a record into JSON-serialisable values.
@@ -105,7 +108,10 @@ class KeptJson(Generic[RecordT]):
             The file.
         """
         path = directory / self.file
-        write_text(path, json.dumps(self.to_json(record), indent=2, allow_nan=False) + "\n")
+        content = self.to_json(record)
+        separators = (",", ":") if self.indent is None else None
+        text = json.dumps(content, indent=self.indent, separators=separators, allow_nan=False)
+        write_text(path, text + "\n")
         return path
 
     def read(self, directory: Path) -> RecordT:

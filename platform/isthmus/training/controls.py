@@ -24,7 +24,7 @@ from isthmus.cohort.splits import Fold
 from isthmus.core.seeds import generator
 from isthmus.training.encoder import LoadedEncoder, load_encoder, untrained
 from isthmus.training.evaluate import Predictor, Tissue, score_predictors
-from isthmus.training.linear_code import LinearCode, empty_rows, fit_linear_code
+from isthmus.training.linear_predictor import LinearPredictor, fit_linear_predictor
 from isthmus.training.prefetch import Reading
 from isthmus.volumes.store import VolumeStore
 
@@ -66,6 +66,38 @@ class ControlResults:
     random_train: FloatArray
     random_monitor: FloatArray
     random_validation: FloatArray
+    leaky: bool
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Some subjects of a store.
+
+    Attributes
+    ----------
+    store : VolumeStore
+        Holds their volumes.
+    ids : tuple of str
+        Participants.
+    """
+
+    store: VolumeStore
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ControlScores:
+    """What an encoder and its controls scored on held-out subjects.
+
+    Attributes
+    ----------
+    table, n_pca_components, donors, leaky
+        As in `ControlResults`.
+    """
+
+    table: pd.DataFrame
+    n_pca_components: int
+    donors: dict[str, str]
     leaky: bool
 
 
@@ -112,45 +144,54 @@ def run_controls(
     Every image is read twice for training and monitor subjects, and twice for held-out ones; the
     linear code costs what `fit_linear_code` says, and two passes over its rows a subject.
     """
-    encoder = load_encoder(directory, device, reading)
-    random = untrained(directory, device, reading)
-    rows_NP, mean_MDHW = _training_rows(encoder, store, fold.train, directory)
-    given = partial(encoder.given, store)
-    code = fit_linear_code(rows_NP, encoder.model.embedding_size)
-    linear = _LinearPredictor(encoder, code, mean_MDHW)
-    donors = choose_donors(fold.validation, families, seed)
-    embeddings = dict(zip(fold.validation, encoder.embed(store, fold.validation), strict=True))
-    predictors: dict[str, Predictor] = {
-        MODEL: lambda name, x_MDHW: encoder.reconstruct_volume(x_MDHW, given_M=given(name)),
-        "mean_image": lambda _, __: mean_MDHW,
-        "pca": lambda _, x_MDHW: linear.reconstruct(x_MDHW),
-        "embedding_shuffle": lambda name, x_MDHW: (
-            encoder.reconstruct_volume(x_MDHW, z_E=embeddings[donors[name]], given_M=given(name))
-            if name in donors
-            else None
-        ),
-        "skip_ablation": lambda name, x_MDHW: encoder.reconstruct_volume(
-            x_MDHW, zero_skips=True, given_M=given(name)
-        ),
-        "random_encoder": lambda name, x_MDHW: random.reconstruct_volume(
-            x_MDHW, given_M=given(name)
-        ),
-    }
-    table = score_predictors(
-        encoder, store, fold.validation, predictors, tissue, with_ssim=(MODEL,)
-    )
+    fitted = _FittedControls.fit(directory, store, fold.train, device, reading)
+    scores = fitted.score(store, fold.validation, families, tissue, seed)
+    linear, random = fitted.linear, fitted.random
     return ControlResults(
-        table=with_delta(table),
-        n_pca_components=code.n_components,
-        donors=donors,
-        pca_train=code.train_NK.astype(np.float32),
+        table=scores.table,
+        n_pca_components=scores.n_pca_components,
+        donors=scores.donors,
+        pca_train=linear.code.train_NK.astype(np.float32),
         pca_monitor=linear.scores(store, fold.monitor),
         pca_validation=linear.scores(store, fold.validation),
         random_train=random.embed(store, fold.train),
         random_monitor=random.embed(store, fold.monitor),
         random_validation=random.embed(store, fold.validation),
-        leaky=encoder.card.leaky,
+        leaky=scores.leaky,
     )
+
+
+def score_controls(
+    directory: Path,
+    training: Subjects,
+    held_out: Subjects,
+    families: Mapping[str, str],
+    tissue: Tissue,
+    seed: int,
+    device: str = "auto",
+    reading: Reading | None = None,
+) -> ControlScores:
+    """Score a fitted encoder and all its controls on subjects of another store.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of the finished training; the training images lie there, without a name, while
+        this runs.
+    training : Subjects
+        Whom the encoder was trained on. Mean image and principal components are fitted on them.
+    held_out : Subjects
+        Whom everything is scored on.
+    families, tissue, seed, device, reading
+        As for `run_controls`.
+
+    Returns
+    -------
+    ControlScores
+        The table of `run_controls`, without the representations that probes need.
+    """
+    fitted = _FittedControls.fit(directory, training.store, training.ids, device, reading)
+    return fitted.score(held_out.store, held_out.ids, families, tissue, seed)
 
 
 def choose_donors(ids: Sequence[str], families: Mapping[str, str], seed: int) -> dict[str, str]:
@@ -212,51 +253,66 @@ def with_delta(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, delta[table.columns]], ignore_index=True)
 
 
-def _training_rows(
-    encoder: LoadedEncoder, store: VolumeStore, ids: Sequence[str], folder: Path
-) -> tuple[FloatArray, FloatArray]:
-    """Lay the training images' in-mask voxels into rows, and average the whole images.
-
-    What a subject lacks is the mean of those who have it, in its row too.
-    """
-    mask_DHW, modalities = encoder.normaliser.mask_DHW, encoder.card.modalities
-    n_inside = int(mask_DHW.sum())
-    rows_NP = empty_rows(len(ids), len(modalities) * n_inside, folder)
-    total_MDHW = np.zeros((len(modalities), *encoder.card.grid))
-    known_NM = np.array([store.known(name, modalities) for name in ids], dtype=np.bool_)
-    read = encoder.volumes(store, ids)
-    for row_P, known_M, (_, x_MDHW) in zip(rows_NP, known_NM, read, strict=True):
-        row_P[:] = x_MDHW[:, mask_DHW].ravel()
-        total_MDHW[known_M] += x_MDHW[known_M]
-    n_M = np.maximum(1, known_NM.sum(axis=0)).reshape(-1, 1, 1, 1)
-    mean_MDHW = (total_MDHW / n_M).astype(np.float32)
-    for n, m in np.argwhere(~known_NM):
-        rows_NP[n, m * n_inside : (m + 1) * n_inside] = mean_MDHW[m][mask_DHW]
-    return rows_NP, mean_MDHW
-
-
 @dataclass(frozen=True)
-class _LinearPredictor:
-    """A linear code as a predictor of whole images; outside the mask it answers the mean image."""
+class _FittedControls:
+    """The encoder and what it is compared with, ready to be scored on anybody."""
 
     encoder: LoadedEncoder
-    code: LinearCode
-    mean_MDHW: FloatArray
+    random: LoadedEncoder
+    linear: LinearPredictor
 
-    def project(self, x_MDHW: FloatArray) -> FloatArray:
-        """Compute a subject's scores; what the subject lacks is the mean image."""
-        x_MDHW = np.where(np.isnan(x_MDHW), self.mean_MDHW, x_MDHW)
-        voxels_P = x_MDHW[:, self.encoder.normaliser.mask_DHW].ravel()
-        return self.code.project(voxels_P).astype(np.float32)
+    @classmethod
+    def fit(
+        cls,
+        directory: Path,
+        store: VolumeStore,
+        ids: Sequence[str],
+        device: str,
+        reading: Reading | None,
+    ) -> "_FittedControls":
+        """Load the encoder, and fit mean image and linear code on its training subjects."""
+        encoder = load_encoder(directory, device, reading)
+        random = untrained(directory, device, reading)
+        return cls(encoder, random, fit_linear_predictor(encoder, store, ids, directory))
 
-    def scores(self, store: VolumeStore, ids: Sequence[str]) -> FloatArray:
-        """Compute the scores of subjects."""
-        rows = [self.project(x_MDHW) for _, x_MDHW in self.encoder.volumes(store, ids)]
-        return np.stack(rows) if rows else np.zeros((0, self.code.n_components), np.float32)
+    def score(
+        self,
+        store: VolumeStore,
+        ids: Sequence[str],
+        families: Mapping[str, str],
+        tissue: Tissue,
+        seed: int,
+    ) -> ControlScores:
+        """Score all of them on some subjects."""
+        donors = choose_donors(ids, families, seed)
+        predictors = self._predictors(store, ids, donors)
+        table = score_predictors(self.encoder, store, ids, predictors, tissue, with_ssim=(MODEL,))
+        return ControlScores(
+            with_delta(table), self.linear.code.n_components, donors, self.encoder.card.leaky
+        )
 
-    def reconstruct(self, x_MDHW: FloatArray) -> FloatArray:
-        """Reconstruct a subject; clipped to [0, 1], as the model's answers are by its sigmoid."""
-        voxels_P = self.code.reconstruct(self.project(x_MDHW).astype(np.float64))
-        y_MDHW = self.mean_MDHW.copy()
-        y_MDHW[:, self.encoder.normaliser.mask_DHW] = voxels_P.reshape(len(y_MDHW), -1)
-        return np.clip(y_MDHW, 0.0, 1.0)
+    def _predictors(
+        self, store: VolumeStore, ids: Sequence[str], donors: Mapping[str, str]
+    ) -> dict[str, Predictor]:
+        """Name what answers each image."""
+        encoder, random, linear = self.encoder, self.random, self.linear
+        given = partial(encoder.given, store)
+        embeddings = dict(zip(ids, encoder.embed(store, ids), strict=True))
+        return {
+            MODEL: lambda name, x_MDHW: encoder.reconstruct_volume(x_MDHW, given_M=given(name)),
+            "mean_image": lambda _, __: linear.mean_MDHW,
+            "pca": lambda _, x_MDHW: linear.reconstruct(x_MDHW),
+            "embedding_shuffle": lambda name, x_MDHW: (
+                encoder.reconstruct_volume(
+                    x_MDHW, z_E=embeddings[donors[name]], given_M=given(name)
+                )
+                if name in donors
+                else None
+            ),
+            "skip_ablation": lambda name, x_MDHW: encoder.reconstruct_volume(
+                x_MDHW, zero_skips=True, given_M=given(name)
+            ),
+            "random_encoder": lambda name, x_MDHW: random.reconstruct_volume(
+                x_MDHW, given_M=given(name)
+            ),
+        }

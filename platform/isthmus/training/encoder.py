@@ -148,6 +148,30 @@ class LoadedEncoder:
             )
         return np.asarray(output.y_BMDHW[0].float().cpu().numpy(), dtype=np.float32)
 
+    def embed_and_reconstruct(
+        self, x_MDHW: FloatArray, given_M: Given | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Embed and reconstruct one subject in a single pass.
+
+        Parameters
+        ----------
+        x_MDHW : ndarray (M, D, H, W)
+            Normalised images.
+        given_M : ndarray of bool (M,) or None
+            Which of them the network is given; None: all.
+
+        Returns
+        -------
+        z : ndarray of float32 (E,)
+            What `embed_volume` returns.
+        y : ndarray of float32 (M, D, H, W)
+            What `reconstruct_volume` returns.
+        """
+        with torch.no_grad():
+            output = self.model(self._batch(x_MDHW), **self._mask(given_M))
+        z_E, y_MDHW = (part[0].float().cpu().numpy() for part in (output.z_BE, output.y_BMDHW))
+        return np.asarray(z_E, dtype=np.float32), np.asarray(y_MDHW, dtype=np.float32)
+
     def embed(self, store: VolumeStore, ids: Sequence[str]) -> FloatArray:
         """Embed subjects, one at a time.
 

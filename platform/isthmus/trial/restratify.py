@@ -22,7 +22,9 @@ from isthmus.core.files import write_json, write_text
 from isthmus.core.ports import TaskRunner
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.checks import check_stratification
+from isthmus.stratification.embedding_table import LOCKBOX
 from isthmus.stratification.record import RobustnessReport
+from isthmus.stratification.subjects import is_clustered
 from isthmus.stratification.targets import indicators
 from isthmus.trial.embedded import Embedded
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE, strata_job
@@ -133,8 +135,7 @@ def prepare(embedded: Embedded, settings: StratifySettings, people: Path | None)
         )
     participants = listed.select(wanted)
     for table in embedded.tables.values():
-        held_out = settings.stratification.subjects == "held_out"
-        n = table.roles.count("validation") if held_out else len(table.participant_ids)
+        n = sum(is_clustered(role, settings.stratification) for role in table.roles)
         check_stratification(
             settings.stratification,
             participants.select(table.participant_ids),
@@ -144,7 +145,7 @@ def prepare(embedded: Embedded, settings: StratifySettings, people: Path | None)
         )
     for column in settings.cohort.categorical_phenotypes:
         indicators(participants, column, participants.ids)  # refuses labels by the dozen
-    notes = (*embedded.notes, *_notes(listed, settings))
+    notes = (*embedded.notes, *_notes(listed, settings), *_sealed(embedded))
     return Prepared(embedded, settings, path, participants, notes)
 
 
@@ -256,3 +257,9 @@ def _notes(listed: Participants, settings: StratifySettings) -> list[str]:
             "or cohort.categorical_phenotypes."
         )
     return notes
+
+
+def _sealed(embedded: Embedded) -> list[str]:
+    """Say how many subjects are left out for being of the lockbox."""
+    n = max((table.roles.count(LOCKBOX) for table in embedded.tables.values()), default=0)
+    return [f"{n} subjects of the lockbox are left out: they are for promotion."] if n else []

@@ -117,7 +117,7 @@ def ingest_subject(task: SubjectTask) -> SubjectOutcome:
         stamp = file_stamp(source.path)
         verdict, voxels_DHW = examine_image(source, rules, task.memory_limit_bytes)
         # A file that was being written may be good by now: no stamp says what was refused.
-        if verdict.verdict == "refused" and not _same_state(stamp, file_stamp(source.path)):
+        if verdict.verdict == "refused" and not same_state(stamp, file_stamp(source.path)):
             stamp = None
         stamps.append(stamp)
         verdicts.append(verdict)
@@ -210,22 +210,14 @@ def _recorded_verdict(
     image: Mapping[str, Any], source: ImageSource
 ) -> tuple[ImageVerdict, bool] | None:
     """Take an image's verdict from its record if the file is the same, and say if it was hashed."""
-    now, then = file_stamp(source.path), image["stamp"]
+    then = image["stamp"]
     verdict = ImageVerdict(**{**image["verdict"], "path": source.shown})
     if verdict.verdict != "accepted" and image["verdict"]["path"] != source.shown:
         return None  # the reason names the file
     if verdict.verdict == "missing":
         return (verdict, False) if source.is_missing and then is None else None
-    # Without a digest the bytes were never had: that may have passed.
-    if now is None or then is None or verdict.sha256 is None or now["size"] != then["size"]:
-        return None
-    if _settled(then) and _same_state(now, then):
-        return verdict, False
-    assert source.path is not None
-    try:
-        return (verdict, True) if digest_file(source.path) == verdict.sha256 else None
-    except OSError:
-        return None
+    how = same_bytes(source.path, then, verdict.sha256)
+    return None if how is None else (verdict, how == "hash")
 
 
 def file_stamp(path: Path | None) -> dict[str, Any] | None:
@@ -259,6 +251,56 @@ def file_stamp(path: Path | None) -> dict[str, Any] | None:
     }
 
 
+def same_state(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Tell whether two looks saw the same file in the same state.
+
+    Parameters
+    ----------
+    one, other : Mapping or None
+        As `file_stamp` gave them.
+
+    Returns
+    -------
+    bool
+        False where one of them saw no file.
+    """
+    names = ("path", "size", "mtime_ns", "ctime_ns", "inode")
+    if one is None or other is None:
+        return False
+    return all(one[name] == other[name] for name in names)
+
+
+def same_bytes(
+    path: Path | None, then: Mapping[str, Any] | None, sha256: str | None
+) -> Literal["stamp", "hash"] | None:
+    """Tell whether a file still has the bytes that were read of it.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file now.
+    then : Mapping or None
+        Its state when it was read, as `file_stamp` gave it.
+    sha256 : str or None
+        Digest of what was read; without one the bytes were never had, which may have passed.
+
+    Returns
+    -------
+    {"stamp", "hash"} or None
+        Whether path, size, inode and times sufficed, or bytes had to be hashed; None where
+        something changed.
+    """
+    now = file_stamp(path)
+    if path is None or now is None or then is None or sha256 is None or now["size"] != then["size"]:
+        return None
+    if _settled(then) and same_state(now, then):
+        return "stamp"
+    try:
+        return "hash" if digest_file(path) == sha256 else None
+    except OSError:
+        return None
+
+
 def end_with_parent() -> None:
     """Prepare a worker process to end with the one that started it, however that ends."""
     # An interrupt reaches the whole process group; the command answers it and ends its workers.
@@ -278,14 +320,6 @@ def _settled(stamp: Mapping[str, Any]) -> bool:
     """Whether a later change must show: the status-change time cannot be set back by copying."""
     changed_ns: int = max(stamp["ctime_ns"], stamp["mtime_ns"])
     return bool(stamp["seen_ns"] - changed_ns > _SETTLED_NS)
-
-
-def _same_state(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
-    """Whether two looks saw the same file in the same state."""
-    names = ("path", "size", "mtime_ns", "ctime_ns", "inode")
-    if one is None or other is None:
-        return False
-    return all(one[name] == other[name] for name in names)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,1 @@
+"""A live view of studies in the browser: it shows what the report computes, and computes nothing."""

@@ -1,0 +1,413 @@
+"""The model registry on MLflow: bundles kept as pyfunc models, versions, labels and aliases."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from isthmus.backends.mlflow_model import MODEL_NAME, write_model
+from isthmus.backends.mlflow_store import MlflowRunStore
+from isthmus.backends.tracking_limits import cut, quotable
+from isthmus.backends.tracking_uri import TrackingError, shown
+from isthmus.cohort.confinement import confine
+from isthmus.core.digest import digest_file, digest_of
+from isthmus.core.errors import CohortError
+from isthmus.core.ports import ModelVersion
+
+BUNDLE_TAG = "isthmus.bundle"
+_EXPERIMENT = "isthmus registered models"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+# What MLflow's schema holds; sqlite would take more, and a server on PostgreSQL refuse it.
+_MODEL_TAG_LENGTH = 5000
+_DESCRIPTION_LENGTH = 5000
+_VERSION_TAG_LENGTH = 8000
+
+
+class MlflowModelRegistry:
+    """Implement `isthmus.core.ports.ModelRegistry` on MLflow's registry.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        As `isthmus.backends.mlflow_store.MlflowRunStore` takes it; the registry is where the runs
+        are.
+
+    Raises
+    ------
+    ConfigError
+        If the URI is of another kind.
+    TrackingError
+        If nothing answers at the URI, or its schema is not MLflow's.
+
+    Notes
+    -----
+    A version is a pyfunc model whose code is `isthmus.backends.served_model` and whose one
+    artifact is the bundle's folder, as it is: nothing in it is a pickle. Versions of the same
+    content are one version, found again by the digest under the tag ``isthmus.bundle``.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._store = MlflowRunStore(tracking_uri)
+        self._client = self._store._client
+        self.tracking_uri = self._store.tracking_uri
+
+    def register(
+        self,
+        name: str,
+        bundle: Path,
+        *,
+        run_id: str | None,
+        tags: Mapping[str, str],
+        description: str,
+        extras: Mapping[str, Path],
+    ) -> ModelVersion:
+        """Keep a bundle, and files beside it, as the newest version of a model.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model; made when missing.
+        bundle : Path
+            A folder that `isthmus.promotion.bundle.load_bundle` loads.
+        run_id : str or None
+            The run that the model came of. None: a run of its own is made for it.
+        tags : Mapping of str to str
+            Labels of the version.
+        description : str
+            Its card, in Markdown. What is longer than 5,000 characters is cut; give the whole as
+            an extra.
+        extras : Mapping of str to Path
+            Files that are kept with it, by name, such as an exported program.
+
+        Returns
+        -------
+        ModelVersion
+            The new version, or the one of the same content that is there already; its labels and
+            its description are then set anew.
+
+        Raises
+        ------
+        IsthmusError
+            If the bundle cannot be loaded, an extra is no file, or the store does not take it.
+        """
+        for label, path in extras.items():
+            if not path.is_file():
+                raise TrackingError(f"An extra must be a file, but {label}, {path}, is not one.")
+        key = _content_digest(bundle, extras)
+        known = next((v for v in self.versions(name) if v.tags.get(BUNDLE_TAG) == key), None)
+        text = cut(description, _DESCRIPTION_LENGTH)
+        if known is not None:
+            self.set_tags(name, known.version, tags)
+            with self._store._answers(f"describe version {known.version} of {name}"):
+                self._client.update_model_version(name, known.version, text)
+            return self._found(name, known.version)
+        run = self._run(name, run_id, key)
+        model_id, source = self._log(bundle, extras, run, key)
+        labels = {**tags, BUNDLE_TAG: key}
+        with self._store._answers(f"register a version of {name}"):
+            self._make_model(name)
+            made = self._client.create_model_version(
+                name,
+                source,
+                run_id=run.info.run_id,
+                tags={tag: cut(value, _VERSION_TAG_LENGTH) for tag, value in labels.items()},
+                description=text,
+                model_id=model_id,
+            )
+        return self._found(name, str(made.version))
+
+    def find(self, name: str, which: str) -> ModelVersion | None:
+        """Look up the version that an alias points at, or that has a number.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        which : str
+            An alias, or a number.
+
+        Returns
+        -------
+        ModelVersion or None
+            None if there is no such model, alias or version.
+
+        Raises
+        ------
+        TrackingError
+            If the store does not answer.
+        """
+        with self._store._answers(f"look up {name}, {which}"), _absent_allowed():
+            if which.isdigit():
+                return _version(self._client.get_model_version(name, which))
+            found = self._client.get_model_version_by_alias(name, which)
+            # An alias is looked up without the version's labels' siblings: ask for the whole.
+            return _version(self._client.get_model_version(name, found.version))
+        return None
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        """List a model's versions, the oldest first.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+
+        Returns
+        -------
+        tuple of ModelVersion
+            Empty where there is no such model.
+
+        Raises
+        ------
+        TrackingError
+            If the store does not answer.
+        """
+        clause, token, found = f"name = '{quotable(name)}'", None, []
+        with self._store._answers(f"list the versions of {name}"):
+            while token != "":
+                page = self._client.search_model_versions(clause, page_token=token)
+                found += list(page)
+                token = page.token or ""
+        aliases = self.aliases(name)
+        listed = sorted(found, key=lambda version: int(version.version))
+        return tuple(_version(version, aliases) for version in listed)
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Look up which version each alias of a model points at.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+
+        Returns
+        -------
+        Mapping of str to str
+            Versions by alias; empty where there is no such model.
+        """
+        model = self._model(name)
+        return {} if model is None else {a: str(v) for a, v in model.aliases.items()}
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias at a version, away from where it pointed.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        alias : str
+            Letters, digits, ``_`` and ``-``.
+        version : str
+            An existing version's number.
+        """
+        with self._store._answers(f"point {name}@{alias} at version {version}"):
+            self._client.set_registered_model_alias(name, alias, version)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; there need not be one.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model, which there must be.
+        alias : str
+            The alias.
+        """
+        with self._store._answers(f"drop {name}@{alias}"):
+            self._client.delete_registered_model_alias(name, alias)
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set labels of one version; a value longer than 8,000 characters is cut, with its digest.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+        version : str
+            An existing version's number.
+        tags : Mapping of str to str
+            Values by name.
+        """
+        with self._store._answers(f"label version {version} of {name}"):
+            for tag, value in tags.items():
+                text = cut(value, _VERSION_TAG_LENGTH)
+                self._client.set_model_version_tag(name, version, tag, text)
+
+    def model_tags(self, name: str) -> Mapping[str, str]:
+        """Read the labels of the model itself, which its versions share.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model.
+
+        Returns
+        -------
+        Mapping of str to str
+            Empty where there is no such model.
+        """
+        model = self._model(name)
+        return {} if model is None else dict(model.tags)
+
+    def set_model_tags(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set labels of the model itself.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model, which there must be.
+        tags : Mapping of str to str
+            Values by name, each of at most 5,000 characters.
+
+        Raises
+        ------
+        TrackingError
+            If a value is longer: it is a record, and none is cut. Nothing is set then.
+        """
+        for tag, value in tags.items():
+            if len(value) > _MODEL_TAG_LENGTH:
+                raise TrackingError(
+                    f"A label of a registered model must have at most {_MODEL_TAG_LENGTH} "
+                    f"characters, but {tag} has {len(value)}. Shorten it."
+                )
+        with self._store._answers(f"label the model {name}"):
+            for tag, value in tags.items():
+                self._client.set_registered_model_tag(name, tag, value)
+
+    def download(self, version: ModelVersion, destination: Path) -> Path:
+        """Copy a version's bundle to a folder that is made for it.
+
+        Parameters
+        ----------
+        version : ModelVersion
+            As the registry gave it.
+        destination : Path
+            The folder to make; it must not be there yet.
+
+        Returns
+        -------
+        Path
+            ``destination``. It is there whole or not at all, and what it holds is verified by
+            `isthmus.promotion.bundle.load_bundle`.
+
+        Raises
+        ------
+        TrackingError
+            If the destination is there already, the version holds no bundle, or what it names
+            would lie outside the destination.
+        """
+        if destination.exists():
+            raise TrackingError(
+                f"A model must be downloaded into a folder of its own, but {destination} is there "
+                "already. Remove it, or name another."
+            )
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        what = f"{version.name}, version {version.version}"
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as beside:
+            folder = Path(beside)
+            with self._store._answers(f"give the files of {what}"):
+                kept = get_artifact_repository(version.source, tracking_uri=self.tracking_uri)
+                kept.download_artifacts("MLmodel", beside)
+                inside = _bundle_path(folder / "MLmodel", what)
+                kept.download_artifacts(inside, beside)
+            try:
+                bundle = confine(folder, inside)
+            except CohortError as error:
+                raise TrackingError(f"{what}: names a bundle outside itself. {error}") from None
+            if not bundle.is_dir():
+                raise TrackingError(f"{what}: must hold a folder {inside}, but does not.")
+            bundle.rename(destination)
+        return destination
+
+    def _model(self, name: str) -> Any:
+        """Ask for a registered model; None where there is none."""
+        with self._store._answers(f"look up the model {name}"), _absent_allowed():
+            return self._client.get_registered_model(name)
+        return None
+
+    def _found(self, name: str, version: str) -> ModelVersion:
+        """Read back a version that is known to be there."""
+        with self._store._answers(f"look up version {version} of {name}"):
+            return _version(self._client.get_model_version(name, version))
+
+    def _make_model(self, name: str) -> None:
+        """Make the registered model, unless somebody did already."""
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _run(self, name: str, run_id: str | None, key: str) -> Any:
+        """Look up the run that the model belongs to, or make one."""
+        if run_id is None:
+            logger = self._store.open_run(_EXPERIMENT, f"{name} {key[:12]}", key, {})
+            logger.finish(True)
+            run_id = logger.run_id
+        with self._store._answers(f"look up the run {run_id}"):
+            return self._client.get_run(run_id)
+
+    def _log(
+        self, bundle: Path, extras: Mapping[str, Path], run: Any, key: str
+    ) -> tuple[str, str]:
+        """Log the pyfunc model, or find the one that an interrupted registration left whole."""
+        experiment = run.info.experiment_id
+        with self._store._answers("look for the model's files"):
+            clause = f"tags.`{BUNDLE_TAG}` = '{key}'"
+            left = self._client.search_logged_models([experiment], filter_string=clause)
+            for model in left:
+                if str(model.status) == "READY":
+                    return model.model_id, model.artifact_location
+        with tempfile.TemporaryDirectory() as beside:
+            folder = Path(beside) / "model"
+            with self._store._answers("take the model's files"):
+                made = self._client.create_logged_model(
+                    experiment, MODEL_NAME, run.info.run_id, tags={BUNDLE_TAG: key}
+                )
+                write_model(folder, bundle, extras, made.model_id, run.info.run_id)
+                self._client.log_model_artifacts(made.model_id, str(folder))
+                self._client.finalize_logged_model(made.model_id, "READY")
+        return made.model_id, made.artifact_location
+
+
+@contextmanager
+def _absent_allowed() -> Iterator[None]:
+    """Pass over MLflow's answer that there is no such model, version or alias."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+
+
+def _version(found: Any, aliases: Mapping[str, str] | None = None) -> ModelVersion:
+    """Make of MLflow's record ours."""
+    number = str(found.version)
+    names = found.aliases if aliases is None else [a for a, v in aliases.items() if v == number]
+    return ModelVersion(
+        found.name, number, tuple(sorted(names)), dict(found.tags), found.run_id, found.source
+    )
+
+
+def _bundle_path(file: Path, what: str) -> str:
+    """Read out of a model's description where its bundle is."""
+    try:
+        description = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return str(description["flavors"]["python_function"]["artifacts"]["bundle"]["path"])
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError):
+        raise TrackingError(
+            f"{what}: must hold a bundle of isthmus, but its MLmodel names none. Was it "
+            "registered by isthmus promote?"
+        ) from None
+
+
+def _content_digest(bundle: Path, extras: Mapping[str, Path]) -> str:
+    """Digest everything that a version is made of."""
+    files = sorted(path for path in bundle.rglob("*") if path.is_file())
+    digests = {f"bundle/{file.relative_to(bundle).as_posix()}": digest_file(file) for file in files}
+    return digest_of({**digests, **{f"extras/{name}": digest_file(p) for name, p in extras.items()}})

@@ -1,0 +1,1 @@
+"""A folder with all that a served model needs: written, verified, loaded and used."""
