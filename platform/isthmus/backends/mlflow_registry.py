@@ -1,26 +1,25 @@
 """The model registry on MLflow: bundles kept as pyfunc models, versions, labels and aliases."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from isthmus.backends.mlflow_model import MODEL_NAME, write_model
+from isthmus.backends.mlflow_model import (
+    BUNDLE_TAG,
+    content_digest,
+    fetch_bundle,
+    log_bundle,
+    run_for,
+)
 from isthmus.backends.mlflow_store import MlflowRunStore
 from isthmus.backends.tracking_limits import cut, quotable
-from isthmus.backends.tracking_uri import TrackingError, shown
-from isthmus.cohort.confinement import confine
-from isthmus.core.digest import digest_file, digest_of
-from isthmus.core.errors import CohortError
+from isthmus.backends.tracking_uri import TrackingError
 from isthmus.core.ports import ModelVersion
+from isthmus.promotion.bundle.load import load_bundle
 
-BUNDLE_TAG = "isthmus.bundle"
-_EXPERIMENT = "isthmus registered models"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # What MLflow's schema holds; sqlite would take more, and a server on PostgreSQL refuse it.
 _MODEL_TAG_LENGTH = 5000
@@ -98,7 +97,9 @@ class MlflowModelRegistry:
         for label, path in extras.items():
             if not path.is_file():
                 raise TrackingError(f"An extra must be a file, but {label}, {path}, is not one.")
-        key = _content_digest(bundle, extras)
+        # Loading verifies it: what cannot be served is not registered.
+        record = load_bundle(bundle, device="cpu").record
+        key = content_digest(record, extras)
         known = next((v for v in self.versions(name) if v.tags.get(BUNDLE_TAG) == key), None)
         text = cut(description, _DESCRIPTION_LENGTH)
         if known is not None:
@@ -106,8 +107,8 @@ class MlflowModelRegistry:
             with self._store._answers(f"describe version {known.version} of {name}"):
                 self._client.update_model_version(name, known.version, text)
             return self._found(name, known.version)
-        run = self._run(name, run_id, key)
-        model_id, source = self._log(bundle, extras, run, key)
+        run = run_for(self._store, name, run_id, key)
+        model_id, source = log_bundle(self._store, bundle, extras, run, key)
         labels = {**tags, BUNDLE_TAG: key}
         with self._store._answers(f"register a version of {name}"):
             self._make_model(name)
@@ -144,9 +145,7 @@ class MlflowModelRegistry:
         with self._store._answers(f"look up {name}, {which}"), _absent_allowed():
             if which.isdigit():
                 return _version(self._client.get_model_version(name, which))
-            found = self._client.get_model_version_by_alias(name, which)
-            # An alias is looked up without the version's labels' siblings: ask for the whole.
-            return _version(self._client.get_model_version(name, found.version))
+            return _version(self._client.get_model_version_by_alias(name, which))
         return None
 
     def versions(self, name: str) -> tuple[ModelVersion, ...]:
@@ -301,27 +300,7 @@ class MlflowModelRegistry:
             If the destination is there already, the version holds no bundle, or what it names
             would lie outside the destination.
         """
-        if destination.exists():
-            raise TrackingError(
-                f"A model must be downloaded into a folder of its own, but {destination} is there "
-                "already. Remove it, or name another."
-            )
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        what = f"{version.name}, version {version.version}"
-        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as beside:
-            folder = Path(beside)
-            with self._store._answers(f"give the files of {what}"):
-                kept = get_artifact_repository(version.source, tracking_uri=self.tracking_uri)
-                kept.download_artifacts("MLmodel", beside)
-                inside = _bundle_path(folder / "MLmodel", what)
-                kept.download_artifacts(inside, beside)
-            try:
-                bundle = confine(folder, inside)
-            except CohortError as error:
-                raise TrackingError(f"{what}: names a bundle outside itself. {error}") from None
-            if not bundle.is_dir():
-                raise TrackingError(f"{what}: must hold a folder {inside}, but does not.")
-            bundle.rename(destination)
+        fetch_bundle(self._store, version, destination)
         return destination
 
     def _model(self, name: str) -> Any:
@@ -343,37 +322,6 @@ class MlflowModelRegistry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _run(self, name: str, run_id: str | None, key: str) -> Any:
-        """Look up the run that the model belongs to, or make one."""
-        if run_id is None:
-            logger = self._store.open_run(_EXPERIMENT, f"{name} {key[:12]}", key, {})
-            logger.finish(True)
-            run_id = logger.run_id
-        with self._store._answers(f"look up the run {run_id}"):
-            return self._client.get_run(run_id)
-
-    def _log(
-        self, bundle: Path, extras: Mapping[str, Path], run: Any, key: str
-    ) -> tuple[str, str]:
-        """Log the pyfunc model, or find the one that an interrupted registration left whole."""
-        experiment = run.info.experiment_id
-        with self._store._answers("look for the model's files"):
-            clause = f"tags.`{BUNDLE_TAG}` = '{key}'"
-            left = self._client.search_logged_models([experiment], filter_string=clause)
-            for model in left:
-                if str(model.status) == "READY":
-                    return model.model_id, model.artifact_location
-        with tempfile.TemporaryDirectory() as beside:
-            folder = Path(beside) / "model"
-            with self._store._answers("take the model's files"):
-                made = self._client.create_logged_model(
-                    experiment, MODEL_NAME, run.info.run_id, tags={BUNDLE_TAG: key}
-                )
-                write_model(folder, bundle, extras, made.model_id, run.info.run_id)
-                self._client.log_model_artifacts(made.model_id, str(folder))
-                self._client.finalize_logged_model(made.model_id, "READY")
-        return made.model_id, made.artifact_location
-
 
 @contextmanager
 def _absent_allowed() -> Iterator[None]:
@@ -392,22 +340,3 @@ def _version(found: Any, aliases: Mapping[str, str] | None = None) -> ModelVersi
     return ModelVersion(
         found.name, number, tuple(sorted(names)), dict(found.tags), found.run_id, found.source
     )
-
-
-def _bundle_path(file: Path, what: str) -> str:
-    """Read out of a model's description where its bundle is."""
-    try:
-        description = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return str(description["flavors"]["python_function"]["artifacts"]["bundle"]["path"])
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError):
-        raise TrackingError(
-            f"{what}: must hold a bundle of isthmus, but its MLmodel names none. Was it "
-            "registered by isthmus promote?"
-        ) from None
-
-
-def _content_digest(bundle: Path, extras: Mapping[str, Path]) -> str:
-    """Digest everything that a version is made of."""
-    files = sorted(path for path in bundle.rglob("*") if path.is_file())
-    digests = {f"bundle/{file.relative_to(bundle).as_posix()}": digest_file(file) for file in files}
-    return digest_of({**digests, **{f"extras/{name}": digest_file(p) for name, p in extras.items()}})

@@ -56,9 +56,7 @@ class Noticeboard:
         error : IsthmusError
             What was raised in a worker.
         """
-        kind = type(error)
-        content = {"module": kind.__module__, "name": kind.__qualname__, "message": str(error)}
-        write_json(self._refusal, content)
+        write_json(self._refusal, described(error))
 
     def halt(self) -> None:
         """Ask the workers to stop after the epoch they are in."""
@@ -86,13 +84,7 @@ class Noticeboard:
             content = json.loads(self._refusal.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        kind = None
-        # The file names a class of ours, nothing else.
-        if content["module"].split(".")[0] == "isthmus":
-            kind = getattr(importlib.import_module(content["module"]), content["name"], None)
-        if not (isinstance(kind, type) and issubclass(kind, IsthmusError)):
-            kind = IsthmusError
-        return kind(content["message"])
+        return refusal_of(content)
 
     def listen(self, _: EpochEvent) -> None:
         """Stop a worker at the end of an epoch if the driver is gone.
@@ -109,6 +101,45 @@ class Noticeboard:
         """
         if self.is_halted:
             raise Halted(f"halted by {self._halt}")
+
+
+def described(error: IsthmusError) -> dict[str, str]:
+    """Describe a refusal, so that it can be told where it was not raised.
+
+    Parameters
+    ----------
+    error : IsthmusError
+        What was raised in a worker.
+
+    Returns
+    -------
+    dict of str to str
+        Its class and its message.
+    """
+    kind = type(error)
+    return {"module": kind.__module__, "name": kind.__qualname__, "message": str(error)}
+
+
+def refusal_of(content: Mapping[str, str]) -> IsthmusError:
+    """Make a refusal of its description.
+
+    Parameters
+    ----------
+    content : Mapping of str to str
+        As `described` gave it.
+
+    Returns
+    -------
+    IsthmusError
+        Of the class that was described, if it is one of ours.
+    """
+    kind = None
+    # A class of ours is named, nothing else.
+    if content["module"].split(".")[0] == "isthmus":
+        kind = getattr(importlib.import_module(content["module"]), content["name"], None)
+    if not (isinstance(kind, type) and issubclass(kind, IsthmusError)):
+        kind = IsthmusError
+    return kind(content["message"])
 
 
 def killed_for_memory(error: BaseException) -> bool:

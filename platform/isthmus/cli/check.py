@@ -24,11 +24,11 @@ from isthmus.config.ablation.load import is_ablation, load_ablation
 from isthmus.config.load import Experiment, load_experiment, read_yaml
 from isthmus.config.search_first import first_points
 from isthmus.config.search_load import is_space, load_space
-from isthmus.config.search_points import ordered_dimensions, said, said_condition
 from isthmus.config.search_size import size_of_grid
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.errors import ConfigError
 from isthmus.report.ablation.plan_tables import question_tables
+from isthmus.report.space_tables import dimensions_table, search_table
 from isthmus.report.summary import facts_table
 from isthmus.report.table import Table
 from isthmus.trial.preview import Preview, preview
@@ -120,7 +120,7 @@ def _tables(found: Language) -> tuple[Table, ...]:
     """Show a space or an ablation."""
     if isinstance(found, AblationConfig):
         return question_tables(found)
-    return _dimensions_table(found), _search_table(found)
+    return dimensions_table(found), search_table(found)
 
 
 def _to_json(file: Path, found: Preview | Language, base: Experiment | None) -> dict[str, Any]:
@@ -141,49 +141,3 @@ def _to_json(file: Path, found: Preview | Language, base: Experiment | None) -> 
         "experiment": None if base is None else base.config.name,
         "first_points": points,
     }
-
-
-def _dimensions_table(space: SearchSpace) -> Table:
-    """Show what varies, a dimension after those that it depends on."""
-    rows = tuple(
-        (path, dimension.kind, said(dimension), said_condition(dimension) or "always")
-        for path, dimension in ordered_dimensions(space)
-    )
-    return Table("Dimensions", ("setting", "kind", "values", "asked"), rows, space.description)
-
-
-def _search_table(space: SearchSpace) -> Table:
-    """Show what is sought, how, and for how much."""
-    size, budget = size_of_grid(space), space.budget
-    rows = [
-        *((str(objective.direction), objective.metric) for objective in space.objectives),
-        ("first points", ", ".join(map(str, space.try_first)) or "none"),
-        ("distinct points", "infinitely many" if size is None else f"{size:,}"),
-        ("sampler", _sampler(space)),
-        ("scheduler", _scheduler(space)),
-        ("trials", f"{budget.n_trials:,}"),
-        ("hours, at most", "any" if budget.wall_hours is None else f"{budget.wall_hours:g}"),
-        ("GPU hours, at most", "any" if budget.gpu_hours is None else f"{budget.gpu_hours:g}"),
-    ]
-    return Table("Search", ("what", "value"), tuple(rows))
-
-
-def _sampler(space: SearchSpace) -> str:
-    """Put the sampler into words, with the setting that counts for it."""
-    sampler = space.sampler
-    if sampler.kind == "nsga2":
-        return f"nsga2, generations of {sampler.population_size}"
-    if sampler.kind in ("random", "grid"):
-        return sampler.kind
-    return f"{sampler.kind}, after {sampler.n_startup_trials} random points"
-
-
-def _scheduler(space: SearchSpace) -> str:
-    """Put the scheduler into words, with the settings that count for it."""
-    scheduler = space.scheduler
-    if scheduler.kind == "none":
-        return "none: every trial is finished"
-    begin = f"{scheduler.kind}, from {scheduler.unit} {scheduler.grace} on"
-    if scheduler.kind == "median":
-        return f"{begin}, beside {scheduler.min_trials} others"
-    return f"{begin}, one in {scheduler.reduction_factor} goes on"

@@ -5,7 +5,19 @@ from types import FrameType
 
 import typer
 
-from isthmus.cli import ablate, check, compare, demo, ingest, init, search, stratify, train
+from isthmus.cli import (
+    ablate,
+    check,
+    compare,
+    dashboard,
+    demo,
+    embed,
+    ingest,
+    init,
+    search,
+    stratify,
+    train,
+)
 
 app = typer.Typer(
     name="isthmus",
@@ -24,7 +36,9 @@ for name, command in (
     ("search", search.search),
     ("ablate", ablate.ablate),
     ("compare", compare.compare),
+    ("dashboard", dashboard.dashboard),
     ("stratify", stratify.stratify),
+    ("embed", embed.embed_command),
     ("demo", demo.demo),
 ):
     app.command(name)(command)

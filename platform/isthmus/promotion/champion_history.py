@@ -111,21 +111,20 @@ def champions(history: Sequence[ChampionMove]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> def move(number, kind, version):
-    ...     return ChampionMove(number, kind, version, None, "", "", "")
-    >>> champions([move(1, "promotion", "1"), move(2, "promotion", "4")])
+    >>> first = ChampionMove(1, "promotion", "1", None, "", "", "")
+    >>> second = ChampionMove(2, "promotion", "4", "1", "", "", "")
+    >>> champions([first, second])
     ('1', '4')
-    >>> champions(
-    ...     [move(1, "promotion", "1"), move(2, "promotion", "4"), move(3, "rollback", "1")]
-    ... )
+    >>> champions([first, second, ChampionMove(3, "rollback", "1", "4", "", "", "")])
     ('1',)
     """
     standing: list[str] = []
     for move in history:
-        if move.kind == "rollback" and move.version in standing:
-            while standing[-1] != move.version:
-                standing.pop()
-        else:
+        # What was recorded and never served, for its writer died, is no place to go back to.
+        onto = move.version if move.kind == "rollback" else move.previous
+        while onto in standing and standing[-1] != onto:
+            standing.pop()
+        if not standing or standing[-1] != move.version:
             standing.append(move.version)
     return tuple(standing)
 

@@ -134,9 +134,7 @@ def find_cohort(given: Path, pattern: str | None = None) -> CohortPlace:
     return CohortPlace(Experiment(config, folder), False, people)
 
 
-def subjects_of(
-    place: CohortPlace, modalities: Sequence[str], needs_all: bool
-) -> EmbedCohort:
+def subjects_of(place: CohortPlace, modalities: Sequence[str], needs_all: bool) -> EmbedCohort:
     """List the images of a cohort that a model may be given.
 
     Parameters
@@ -165,12 +163,15 @@ def subjects_of(
     cohort = experiment.config.cohort
     # A manifest may list more modalities than the model takes, and a model may take some that the
     # experiment does not list.
-    every = tuple(dict.fromkeys([*modalities, *cohort.modalities] if cohort.manifest else modalities))
+    every = tuple(
+        dict.fromkeys([*modalities, *cohort.modalities] if cohort.manifest else modalities)
+    )
     wanted = cohort.model_copy(update={"modalities": every})
     config = experiment.config.model_copy(update={"cohort": wanted})
     sources = image_sources(Experiment(config, experiment.folder), place.people)
     subjects = tuple(
-        SubjectImages(label, tuple(_chosen(sources[label], modalities))) for label in sorted(sources)
+        SubjectImages(label, tuple(_chosen(sources[label], modalities)))
+        for label in sorted(sources)
     )
     if needs_all:
         _require_some(subjects, modalities, experiment.cohort_root)

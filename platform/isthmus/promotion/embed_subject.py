@@ -1,26 +1,23 @@
 """One subject embedded: the work of one step, in this process or in a worker.
 
-Shape suffixes: M modality, D H W the grid, E value of the embedding.
+Shape suffixes: M modality, D H W the grid.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from isthmus.core.digest import digest_file
-from isthmus.core.errors import ImageError
-from isthmus.core.files import write_bytes
-from isthmus.promotion.bundle.served import Prediction, ServedModel, load_bundle
+from isthmus.core.errors import ConfigError, ImageError
+from isthmus.promotion.bundle.load import load_bundle
+from isthmus.promotion.embed_row import OK, SubjectRow, refused
 from isthmus.promotion.embed_source import SubjectImages
-from isthmus.volumes.subject import file_stamp
-
-OK = "ok"
+from isthmus.volumes.sources import ImageSource
+from isthmus.volumes.subject import file_stamp, same_state
 
 
 @dataclass(frozen=True)
@@ -30,66 +27,190 @@ class EmbedJob:
     Attributes
     ----------
     bundle : Path
-        Absolute folder of the model.
+        Absolute folder of the model, where every worker reaches it.
     model_digest : str
-        Digest that the bundle had when the job was planned.
+        Digest of the bundle that the output is of.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     reconstructions : Path or None
-        Absolute folder for reconstructed images; None: none are made.
+        Absolute folder for reconstructed images, where every worker reaches it; None: none.
+    threads : int or None
+        Compute threads of each worker; None: torch's choice.
     """
 
     bundle: Path
     model_digest: str
     device: str
     reconstructions: Path | None
+    threads: int | None
 
 
-@dataclass(frozen=True)
-class SubjectRow:
-    """What came of one subject; a line of a part file.
+class Embedder:
+    """A worker: the model, loaded once, and what is done with each subject.
 
-    Attributes
+    Parameters
     ----------
-    participant_id : str
-        Who.
-    verdict : str
-        ``ok``; where the model does without an image, ``ok, without FA``; for a subject that could
-        not be embedded, the reason.
-    embedding : tuple of float or None
-        None where the subject could not be embedded.
-    stratum : int or None
-        From 0; None also for a model without strata.
-    membership : float or None
-        In [0, 1], as `isthmus.promotion.bundle` defines it; None also for a model without strata.
-    error : float or None
-        Reconstruction error, in the units of the loss that the bundle states.
-    error_percentile : float or None
-        Its place among the errors of the training subjects, in [0, 100].
-    out_of_distribution : bool or None
-        Whether the error is above the bundle's threshold.
-    images : Mapping of str to (Mapping or None)
-        By modality, the state in which the file was read and its ``sha256``; None for no image.
-    reconstructions : Mapping of str to int
-        By the file's path from the folder of reconstructions, its size in bytes.
+    job : EmbedJob
+        What it is told.
+
+    Raises
+    ------
+    ConfigError
+        If the bundle cannot be used, or is no longer the one that the job is about.
     """
 
-    participant_id: str
-    verdict: str
-    embedding: tuple[float, ...] | None
-    stratum: int | None
-    membership: float | None
-    error: float | None
-    error_percentile: float | None
-    out_of_distribution: bool | None
-    images: Mapping[str, Mapping[str, Any] | None]
-    reconstructions: Mapping[str, int]
+    def __init__(self, job: EmbedJob) -> None:
+        if job.threads is not None:
+            torch.set_num_threads(job.threads)
+        self._job = job
+        self._model = load_bundle(job.bundle, job.device, job.model_digest)
 
-    @property
-    def is_embedded(self) -> bool:
-        """Whether there is an embedding."""
-        return self.embedding is not None
+    def __call__(self, subjects: Sequence[SubjectImages]) -> list[SubjectRow]:
+        """Embed some subjects.
 
-    def to_json(self) -> str:
-        """Write as one line; numbers are read back as they were."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        Parameters
+        ----------
+        subjects : sequence of SubjectImages
+            Whom.
+
+        Returns
+        -------
+        list of SubjectRow
+            One for each, in order; an image that cannot be used costs its subject alone.
+
+        Raises
+        ------
+        ResourceError
+            If there is no memory to read an image.
+        OSError
+            If a reconstruction cannot be written.
+        """
+        return [self._embed(subject) for subject in subjects]
+
+    def _embed(self, subject: SubjectImages) -> SubjectRow:
+        """Embed one subject, and see that its files stayed the same meanwhile."""
+        before = {source.modality: file_stamp(source.path) for source in subject.sources}
+        try:
+            found: SubjectRow | str = self._predicted(subject)
+        except ImageError as error:
+            found = str(error)
+        images = {source.modality: _read_state(source, before) for source in subject.sources}
+        changed = [
+            source.shown
+            for source in subject.sources
+            if before[source.modality] is not None
+            and not same_state(before[source.modality], file_stamp(source.path))
+        ]
+        if changed:
+            found = f"{', '.join(changed)}: was changed while it was read; run the same again."
+            images |= {name: {"sha256": None} for name, image in images.items() if image}
+        if isinstance(found, str):
+            return refused(subject.participant_id, found, images)
+        return replace(found, images=images)
+
+    def _predicted(self, subject: SubjectImages) -> SubjectRow:
+        """Read a subject's images and give them to the model."""
+        model, record = self._model, self._model.record
+        lacking = [source for source in subject.sources if source.is_missing]
+        if lacking and (not record.accepts_missing or len(lacking) == len(subject.sources)):
+            named = ", ".join(source.modality for source in lacking)
+            looked = ", ".join(source.shown for source in lacking if source.shown)
+            where = f" (looked for {looked})" if looked else ""
+            raise ImageError(f"The model needs {named}, but there is no such image{where}.")
+        paths = {s.modality: s.path for s in subject.sources if s not in lacking and s.path}
+        x_MDHW = model.read_images(paths)
+        given_M = np.array([source not in lacking for source in subject.sources])
+        wanted = self._job.reconstructions
+        prediction = model.predict(x_MDHW, given_M, reconstruct=wanted is not None)
+        made: dict[str, int] = {}
+        if wanted is not None and prediction.reconstruction_MDHW is not None:
+            for name, y_DHW in zip(record.modalities, prediction.reconstruction_MDHW, strict=True):
+                # An image that was not given may have no units to come back to.
+                if np.isfinite(y_DHW).all():
+                    file = reconstruction_file(wanted, subject.participant_id, name)
+                    model.save_reconstruction(prediction, name, file)
+                    made[str(file)] = file.stat().st_size
+        without = f", without {', '.join(source.modality for source in lacking)}" if lacking else ""
+        return SubjectRow(
+            participant_id=subject.participant_id,
+            verdict=f"{OK}{without}",
+            embedding=tuple(map(float, prediction.embedding_E)),
+            stratum=prediction.stratum,
+            membership=prediction.membership,
+            error=prediction.error,
+            error_percentile=prediction.error_percentile,
+            out_of_distribution=prediction.out_of_distribution,
+            images={},
+            reconstructions=made,
+        )
+
+
+class InProcessEmbedRunner:
+    """Embed piece after piece in this process (`isthmus.promotion.embed.EmbedRunner`)."""
+
+    def run(
+        self,
+        job: EmbedJob,
+        pieces: Sequence[tuple[SubjectImages, ...]],
+        on_done: Callable[[Sequence[SubjectRow]], None],
+    ) -> None:
+        """Embed each piece, and tell of its rows.
+
+        Parameters
+        ----------
+        job : EmbedJob
+            What to embed with.
+        pieces : sequence of tuple of SubjectImages
+            Whom.
+        on_done : callable
+            Hears of the rows of each piece.
+        """
+        before = torch.get_num_threads()
+        try:
+            embedder = Embedder(job)
+            for piece in pieces:
+                on_done(embedder(piece))
+        finally:
+            torch.set_num_threads(before)
+
+
+def reconstruction_file(folder: Path, participant_id: str, modality: str) -> Path:
+    """Name the file of a reconstructed image.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all reconstructions.
+    participant_id, modality : str
+        Whose, and of what.
+
+    Returns
+    -------
+    Path
+        In a folder of the subject's own.
+
+    Raises
+    ------
+    ConfigError
+        If a label would lead elsewhere.
+    """
+    name = f"{participant_id}_{modality}_reconstruction.nii.gz"
+    if Path(name).name != name or participant_id.startswith("."):
+        raise ConfigError(
+            f"Labels become part of file names, so they must have no '/', got {participant_id!r} "
+            f"and {modality!r}."
+        )
+    return folder / participant_id / name
+
+
+def _read_state(
+    source: ImageSource, before: Mapping[str, Mapping[str, Any] | None]
+) -> Mapping[str, Any] | None:
+    """Say of which bytes a result is; None for no image, no digest where they cannot be had."""
+    if source.is_missing:
+        return None
+    try:
+        sha256 = None if source.path is None else digest_file(source.path)
+    except OSError:
+        sha256 = None
+    return {**(before[source.modality] or {}), "sha256": sha256}

@@ -299,6 +299,6 @@ def table_html(table: Table, level: int = 2) -> str:
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
     return (
         f'<h{level}>{title}</h{level}><div class="table" tabindex="0" role="region" '
-        f'aria-label="{title}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'aria-label="Table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         f"</div>{note}"
     )

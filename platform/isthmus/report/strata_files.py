@@ -66,13 +66,31 @@ def write_strata_files(
         The files written, each whole. A figure that has nothing to show is not written, and one
         of an earlier report in its place is removed; the page and the tables say why.
     """
-    drawings = [
-        Drawing(name, view_of(report), partial(draw, report, leaky))
-        for name, (view_of, draw) in _DRAWN.items()
-    ]
+    drawings = strata_drawings(report, leaky)
     tables = robustness_tables(report, leaky)
     page = robustness_page(report, leaky)
     return _write(directory, "robustness", page, tables, drawings)
+
+
+def strata_drawings(report: RobustnessReport, leaky: bool = False) -> list[Drawing]:
+    """List the figures of one report.
+
+    Parameters
+    ----------
+    report : RobustnessReport
+        What the job found.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then each says so.
+
+    Returns
+    -------
+    list of Drawing
+        Those that have nothing to show are among them, and say why.
+    """
+    return [
+        Drawing(name, view_of(report), partial(draw, report, leaky))
+        for name, (view_of, draw) in _DRAWN.items()
+    ]
 
 
 def write_across_files(
@@ -95,6 +113,25 @@ def write_across_files(
         ``across_encoders.html``, ``across_encoders.md``, ``agreement.png`` and
         ``specification_curve_<n>.png``, n the number of the target from 1.
     """
+    tables, page = across_tables(across, leaky), across_page(across, leaky)
+    return _write(directory, "across_encoders", page, tables, across_drawings(across, leaky))
+
+
+def across_drawings(across: AcrossEncoders, leaky: bool = False) -> list[Drawing]:
+    """List the figures of what a trial's encoders have in common.
+
+    Parameters
+    ----------
+    across : AcrossEncoders
+        What the encoders of a trial have in common.
+    leaky : bool
+        Whether normalisation saw the held-out subjects; then each says so.
+
+    Returns
+    -------
+    list of Drawing
+        Agreement, and a specification curve a target.
+    """
     drawings = [
         Drawing("agreement.png", agreement_view(across), partial(agreement_figure, across, leaky))
     ]
@@ -106,8 +143,7 @@ def write_across_files(
         )
         for target in range(len(across.targets))
     ]
-    tables, page = across_tables(across, leaky), across_page(across, leaky)
-    return _write(directory, "across_encoders", page, tables, drawings)
+    return drawings
 
 
 def write_selection_files(

@@ -67,7 +67,7 @@ def write_study_files(result: StudyResult, directory: Path) -> tuple[Path, ...]:
         The summary has the first 100 rows of a table, the page has all.
     """
     written = [write_study(result, directory), directory / PAGE_FILE, directory / SUMMARY_FILE]
-    drawings = _drawings(result)
+    drawings = study_drawings(result)
     tables = "\n".join(table.to_markdown() for table in study_tables(result, MOST_ROWS))
     heading = f"# Search {result.name} of {result.experiment}\n\n{study_in_words(result)}\n"
     write_text(written[1], study_page(result))
@@ -75,8 +75,19 @@ def write_study_files(result: StudyResult, directory: Path) -> tuple[Path, ...]:
     return (*written, *write_drawings(drawings, directory))
 
 
-def _drawings(result: StudyResult) -> list[Drawing]:
-    """List the figures, those that have nothing to show among them."""
+def study_drawings(result: StudyResult) -> list[Drawing]:
+    """List the figures of a study.
+
+    Parameters
+    ----------
+    result : StudyResult
+        A study as it stands.
+
+    Returns
+    -------
+    list of Drawing
+        Those that have nothing to show are among them, and say why.
+    """
     drawings = [
         Drawing(name, view_of(result), partial(draw, result), STUDY_CAPTIONS[key])
         for key, (name, view_of, draw) in _DRAWN.items()

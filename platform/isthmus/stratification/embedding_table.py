@@ -165,7 +165,7 @@ class EmbeddingTable:
         }
         for number, column in enumerate(self.values.T):
             columns[f"{_PREFIX}{number:0{width}d}"] = pa.array(column)
-        told = {METADATA_KEY: self.encoder_id, **(metadata or {})}
+        told = {METADATA_KEY.decode(): self.encoder_id, **(metadata or {})}
         table = pa.table(columns).replace_schema_metadata(told)
         write_atomically(path, lambda file: cast("None", pq.write_table(table, file)))
 

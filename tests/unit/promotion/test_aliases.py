@@ -184,6 +184,16 @@ def test_going_back_over_a_promotion_that_died_before_its_alias(held):
     assert champions(held.history) == ("1",)
 
 
+def test_a_version_that_never_served_is_no_place_to_go_back_to(held):
+    held.promote("1")
+    held.promote("2", dies=True)
+    held.promote("3")
+    assert champions(held.history) == ("1", "3")
+    held.go_back()
+    assert held.aliases["champion"] == "1"
+    assert len(held.history) == 4
+
+
 def test_an_alias_set_past_isthmus_is_noticed(held):
     held.promote("1")
     held.promote("2")

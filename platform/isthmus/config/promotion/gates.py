@@ -98,7 +98,10 @@ class StrataGate(GateSettings):
     """Strata that phenotypes bear out, judged as the best of all that were looked at."""
 
     alpha: float = Field(
-        0.05, gt=0.0, le=1.0, description="The p-value adjusted over the study must be at most this."
+        0.05,
+        gt=0.0,
+        le=1.0,
+        description="The p-value adjusted over the study must be at most this.",
     )
     min_robust: int = Field(
         1, ge=0, description="Factors (phenotypes where there are none) that must be robust."
@@ -335,7 +338,9 @@ class PromotionConfig(Settings):
 
     schema_version: Literal[1] = Field(1, description="Version of this language.")
     name: str = Field(
-        min_length=1, max_length=80, description="What people call it; the file's name, if not given."
+        min_length=1,
+        max_length=80,
+        description="What people call it; the file's name, if not given.",
     )
     description: str = Field("", description="What these thresholds are for.")
     gates: TrialGates = Field(

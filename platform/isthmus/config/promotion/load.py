@@ -120,6 +120,4 @@ def _walk(group: type[Settings], above: tuple[str, ...]) -> Iterator[tuple[str, 
 def _is_file(name_or_file: str | Path) -> bool:
     """Tell a file from a name."""
     path = Path(name_or_file)
-    return (
-        isinstance(name_or_file, Path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1
-    )
+    return isinstance(name_or_file, Path) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1

@@ -1,18 +1,18 @@
-"""What a bundle says of itself: ``bundle.json``, a frozen record that names every other file.
-
-Legend: M modality, D H W the grid.
-"""
+"""What a bundle says of itself: ``bundle.json``, a frozen record that names every other file."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+import numpy.typing as npt
+from pydantic import Field, TypeAdapter
 
+from isthmus.config.stratification import Clusterer
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError
 from isthmus.promotion.bundle.errors_seen import ErrorsSeen
+from isthmus.study.kept_json import KeptJson
 from isthmus.training.card import ENCODER_FILE, NORMALISER_FILE, WEIGHTS_FILE
 from isthmus.volumes.examine import Rules
 from isthmus.volumes.space import Space
@@ -20,9 +20,12 @@ from isthmus.volumes.space import Space
 BUNDLE_FILE = "bundle.json"
 MASK_FILE = "mask.npz"
 STRATA_RULE_FILE = "strata.npz"
-NEEDED = (WEIGHTS_FILE, ENCODER_FILE, NORMALISER_FILE)
-ALLOWED = (*NEEDED, MASK_FILE, STRATA_RULE_FILE)
 SCHEMA_VERSION = 1
+_NEEDED = frozenset((WEIGHTS_FILE, ENCODER_FILE, NORMALISER_FILE))
+_ALLOWED = _NEEDED | {MASK_FILE, STRATA_RULE_FILE}
+
+Positive = Annotated[int, Field(gt=0)]
+Row = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class StrataSummary:
         Share of these that the rule puts where the clusterer did; see `StrataRule`.
     """
 
-    clusterer: str
+    clusterer: Clusterer
     sizes: tuple[int, ...]
     agreement: float
 
@@ -114,12 +117,12 @@ class BundleRecord:
     rules : ImageRules
         What an image must be.
     accepts_missing : bool
-        Whether some of a subject's images may be lacking: the network can do without, and was
-        trained on subjects who lacked some.
+        Whether some of a subject's images may be lacking: the network can do without, and its
+        training had subjects who lacked some, or withheld some.
     embedding_size, n_parameters : int
         Values of the embedding; trainable parameters.
     errors : ErrorsSeen
-        Reconstruction errors of the subjects it was trained on, and of those held out.
+        Reconstruction errors of the subjects that the encoder knows.
     strata : StrataSummary or None
         None where a subject is put into no stratum; `without_strata` says why.
     without_strata : str or None
@@ -128,38 +131,35 @@ class BundleRecord:
         Versions of isthmus and torch.
     files : dict of str to str
         SHA-256 of every other file, by name.
-    schema_version : int
-        Version of this record.
     """
 
     encoder_id: str
     origin: Origin
     leaky: bool
     modalities: tuple[str, ...]
-    grid: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
+    grid: tuple[Positive, Positive, Positive]
+    affine: tuple[Row, Row, Row, Row]
     rules: ImageRules
     accepts_missing: bool
-    embedding_size: int
+    embedding_size: Positive
     n_parameters: int
     errors: ErrorsSeen
     strata: StrataSummary | None
     without_strata: str | None
     made_with: dict[str, str]
     files: dict[str, str]
-    schema_version: Literal[1] = SCHEMA_VERSION
 
     @property
     def digest(self) -> str:
         """Digest of the whole bundle: of this record, and so of every file that it names."""
-        return digest_of(self.to_json())
+        return digest_of(record_to_json(self))
 
     @property
     def space(self) -> Space:
         """Grid and affine."""
         return Space(self.grid, np.array(self.affine, dtype=np.float64))
 
-    def image_rules(self, mask_DHW: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Rules:
+    def image_rules(self, mask_DHW: npt.NDArray[np.bool_] | None) -> Rules:
         """Put together what `isthmus.volumes.examine` asks of an image.
 
         Parameters
@@ -183,70 +183,16 @@ class BundleRecord:
             self.accepts_missing,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Turn into JSON-serialisable values.
 
-        Returns
-        -------
-        dict
-            What `from_json` reads.
-        """
-        content: dict[str, Any] = _RECORD.dump_python(self, mode="json")
-        return content
-
-    @classmethod
-    def from_json(cls, content: bytes | str, where: str) -> "BundleRecord":
-        """Read what `to_json` made, distrusting it.
-
-        Parameters
-        ----------
-        content : bytes or str
-            JSON.
-        where : str
-            The file, for messages.
-
-        Returns
-        -------
-        BundleRecord
-            The same record.
-
-        Raises
-        ------
-        ConfigError
-            If it is none, or names files that a bundle does not have.
-        """
-        try:
-            record = _RECORD.validate_json(content, strict=True, extra="forbid")
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(
-                f"{where}: must be the record of a bundle, but {place or 'the file'}: "
-                f"{first['msg']}. Another version of isthmus wrote it, or it was changed; write "
-                "the bundle again."
-            ) from None
-        record._check(where)
-        return record
-
-    def _check(self, where: str) -> None:
-        """Refuse files that are none of a bundle's, above all paths out of its folder."""
-        strange = sorted(set(self.files) - set(ALLOWED))
-        lacking = sorted(set(NEEDED) - set(self.files))
-        if strange or lacking:
-            raise ConfigError(
-                f"{where}: a bundle's files must be {', '.join(NEEDED)}, and perhaps {MASK_FILE} "
-                f"and {STRATA_RULE_FILE}; got {', '.join(strange) or 'no others'}, without "
-                f"{', '.join(lacking) or 'none'}. Write the bundle again."
-            )
-        affine = np.array([row for row in self.affine if len(row) == 4])
-        names = self.errors.modalities == self.modalities
-        shapes = affine.shape == (4, 4) and min(self.grid) > 0 and len(self.modalities) > 0
-        has_rule = (STRATA_RULE_FILE in self.files) == (self.strata is not None)
-        if not (shapes and names and has_rule):
-            raise ConfigError(f"{where}: the record is at odds with itself; write the bundle again.")
-
-
-_RECORD = TypeAdapter(BundleRecord)
+_KEPT = KeptJson(
+    TypeAdapter(BundleRecord),
+    BUNDLE_FILE,
+    SCHEMA_VERSION,
+    what="the record of a bundle",
+    folder="a bundle",
+    remedy="Write the bundle again.",
+)
+record_to_json, write_record = _KEPT.to_json, _KEPT.write
 
 
 def read_record(folder: Path) -> BundleRecord:
@@ -265,14 +211,18 @@ def read_record(folder: Path) -> BundleRecord:
     Raises
     ------
     ConfigError
-        If there is none, or it cannot be used.
+        If there is none, it cannot be read, or it names files that a bundle does not have.
     """
-    path = folder / BUNDLE_FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
+    record, where = _KEPT.read(folder), folder / BUNDLE_FILE
+    named = frozenset(record.files)
+    if not _NEEDED <= named <= _ALLOWED:
+        # Above all no path that leads out of the folder.
         raise ConfigError(
-            f"{folder}: must be a bundle's folder, with {BUNDLE_FILE}, but it cannot be read "
-            f"({error.strerror})."
-        ) from None
-    return BundleRecord.from_json(content, str(path))
+            f"{where}: a bundle's files must be {', '.join(sorted(_NEEDED))}, and perhaps "
+            f"{MASK_FILE} and {STRATA_RULE_FILE}, got {', '.join(sorted(named)) or 'none'}. "
+            "Write the bundle again."
+        )
+    known = {*record.modalities, "all"} >= set(record.errors.by_name) >= set(record.modalities)
+    if not known or (STRATA_RULE_FILE in named) != (record.strata is not None):
+        raise ConfigError(f"{where}: the record is at odds with itself. Write the bundle again.")
+    return record

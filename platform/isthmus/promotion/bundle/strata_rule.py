@@ -174,19 +174,19 @@ class StrataRule:
         StratificationError
             If the shape is another, or a value is not finite.
         """
-        values_ND = np.asarray(values_ND, dtype=np.float64)
-        if values_ND.ndim != 2 or values_ND.shape[1] != self.embedding_size:
+        exact_ND: FloatArray = np.asarray(values_ND, dtype=np.float64)
+        if exact_ND.ndim != 2 or exact_ND.shape[1] != self.embedding_size:
             raise StratificationError(
                 f"Embeddings to be put into strata must have shape (subjects, "
-                f"{self.embedding_size}), got {values_ND.shape}. The strata are of encoder "
+                f"{self.embedding_size}), got {exact_ND.shape}. The strata are of encoder "
                 f"{self.encoder_id}."
             )
-        if not np.isfinite(values_ND).all():
+        if not np.isfinite(exact_ND).all():
             raise StratificationError(
                 "Embeddings to be put into strata must be finite, got NaN or infinity in "
-                f"{int((~np.isfinite(values_ND).all(axis=1)).sum())} of {len(values_ND)} rows."
+                f"{int((~np.isfinite(exact_ND).all(axis=1)).sum())} of {len(exact_ND)} rows."
             )
-        points_NR = self.scaling.apply(values_ND)
+        points_NR = self.scaling.apply(exact_ND)
         if self.axes_KR is not None:
             points_NR = points_NR @ self.axes_KR
         return _nearest(points_NR, self.centres_SR)
@@ -199,7 +199,8 @@ class StrataRule:
         path : Path
             An ``.npz`` file to make or replace.
         """
-        header, arrays = np.array(json.dumps(self._header())), self._arrays()
+        header = np.array(json.dumps(self._header()))
+        arrays: dict[str, Any] = {**self._arrays()}
         write_atomically(path, lambda file: np.savez(file, header=header, **arrays))
 
     def _header(self) -> dict[str, Any]:

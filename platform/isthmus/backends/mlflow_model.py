@@ -1,0 +1,273 @@
+"""A bundle as an MLflow pyfunc model from code: its signature, its example and what it needs."""
+
+import importlib.metadata
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+import yaml
+from mlflow.entities import LoggedModelStatus
+from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.types.schema import (
+    AnyType,
+    Array,
+    ColSpec,
+    DataType,
+    Map,
+    ParamSchema,
+    ParamSpec,
+    Schema,
+)
+
+from isthmus.backends.mlflow_store import MlflowRunStore
+from isthmus.backends.tracking_uri import TrackingError
+from isthmus.cohort.confinement import confine
+from isthmus.core.digest import digest_file, digest_of
+from isthmus.core.errors import CohortError
+from isthmus.core.ports import ModelVersion
+from isthmus.promotion.answers import ANSWER_COLUMNS
+from isthmus.promotion.bundle.record import BundleRecord, read_record
+from isthmus.promotion.requests import PARTICIPANT, RECONSTRUCT, blank_request
+
+BUNDLE_TAG = "isthmus.bundle"
+_MODEL_NAME = "isthmus-encoder"
+_EXPERIMENT = "isthmus registered models"
+_CODE = Path(__file__).with_name("served_model.py")
+# What loading a bundle and answering imports, besides isthmus, and no more than that.
+_NEEDED = (
+    "mlflow",
+    "nibabel",
+    "numba",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "safetensors",
+    "scipy",
+    "torch",
+)
+_KINDS = {
+    "string": DataType.string,
+    "number": DataType.double,
+    "boolean": DataType.boolean,
+    "vector": Array(DataType.double),
+    "images": Map(DataType.string),
+}
+
+
+def run_for(store: MlflowRunStore, name: str, run_id: str | None, key: str) -> Any:
+    """Look up the run that a model belongs to, or make one.
+
+    Parameters
+    ----------
+    store : MlflowRunStore
+        Where it is.
+    name : str
+        Of the registered model.
+    run_id : str or None
+        None: a run that stands for the model alone, found again by its key.
+    key : str
+        Digest of the model's content.
+
+    Returns
+    -------
+    mlflow.entities.Run
+        The run.
+
+    Raises
+    ------
+    TrackingError
+        If there is no such run.
+    """
+    if run_id is None:
+        logger = store.open_run(_EXPERIMENT, f"{name} {key[:12]}", key, {})
+        logger.finish(True)
+        run_id = logger.run_id
+    with store._answers(f"look up the run {run_id}"):
+        return store._client.get_run(run_id)
+
+
+def log_bundle(
+    store: MlflowRunStore, bundle: Path, extras: Mapping[str, Path], run: Any, key: str
+) -> tuple[str, str]:
+    """Log a bundle as a model of a run, unless an interrupted registration left it whole.
+
+    Parameters
+    ----------
+    store : MlflowRunStore
+        Where to.
+    bundle : Path
+        Its folder.
+    extras : Mapping of str to Path
+        Files that go with it, by name.
+    run : mlflow.entities.Run
+        Which run.
+    key : str
+        Digest of the content, under which it is found again.
+
+    Returns
+    -------
+    model_id : str
+        MLflow's identifier of the logged model.
+    location : str
+        Where its files are.
+
+    Raises
+    ------
+    TrackingError
+        If the store does not take it.
+    """
+    client, experiment = store._client, run.info.experiment_id
+    with store._answers("look for the model's files"):
+        clause = f"tags.`{BUNDLE_TAG}` = '{key}'"
+        for model in client.search_logged_models([experiment], filter_string=clause):
+            if model.status == LoggedModelStatus.READY:
+                return model.model_id, model.artifact_location
+    with tempfile.TemporaryDirectory() as beside:
+        folder = Path(beside) / "model"
+        with store._answers("take the model's files"):
+            made = client.create_logged_model(
+                experiment, _MODEL_NAME, run.info.run_id, tags={BUNDLE_TAG: key}
+            )
+            write_model(folder, bundle, extras, made.model_id, run.info.run_id)
+            client.log_model_artifacts(made.model_id, str(folder))
+            client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    return made.model_id, made.artifact_location
+
+
+def fetch_bundle(store: MlflowRunStore, version: ModelVersion, destination: Path) -> None:
+    """Copy a version's bundle to a folder that is made for it, whole or not at all.
+
+    Parameters
+    ----------
+    store : MlflowRunStore
+        Where it is.
+    version : ModelVersion
+        Which.
+    destination : Path
+        The folder; it must not be there yet.
+
+    Raises
+    ------
+    TrackingError
+        If it is there, the version holds no bundle, or names one outside itself.
+    """
+    what = f"{version.name}, version {version.version}"
+    if destination.exists():
+        raise TrackingError(
+            f"A model must be downloaded into a folder of its own, but {destination} is there "
+            "already. Remove it, or name another."
+        )
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as beside:
+        folder = Path(beside)
+        with store._answers(f"give the files of {what}"):
+            kept = get_artifact_repository(version.source, tracking_uri=store.tracking_uri)
+            kept.download_artifacts("MLmodel", beside)
+            inside = _bundle_path(folder / "MLmodel", what)
+            kept.download_artifacts(inside, beside)
+        bundle = folder / inside
+        if not bundle.is_dir():
+            raise TrackingError(f"{what}: must hold a folder {inside}, but does not.")
+        bundle.rename(destination)
+
+
+def _bundle_path(file: Path, what: str) -> str:
+    """Read out of a model's description where its bundle is, which must be within the model."""
+    try:
+        description = yaml.safe_load(file.read_text(encoding="utf-8"))
+        inside = str(description["flavors"]["python_function"]["artifacts"]["bundle"]["path"])
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError):
+        raise TrackingError(
+            f"{what}: must hold a bundle of isthmus, but its MLmodel names none. Was it "
+            "registered by isthmus promote?"
+        ) from None
+    try:
+        confine(file.parent, inside)
+    except CohortError:
+        raise TrackingError(
+            f"{what}: must hold its bundle within its own files, but its MLmodel names "
+            f"{inside!r}. Do not use it; find out who changed it."
+        ) from None
+    return inside
+
+
+def write_model(
+    folder: Path, bundle: Path, extras: Mapping[str, Path], model_id: str, run_id: str
+) -> None:
+    """Write the folder that MLflow keeps, serves and loads.
+
+    Parameters
+    ----------
+    folder : Path
+        To be made.
+    bundle : Path
+        A bundle's folder; copied as it is.
+    extras : Mapping of str to Path
+        Files that are copied beside it, by name.
+    model_id, run_id : str
+        MLflow's identifiers of the model and of the run that it came of.
+
+    Notes
+    -----
+    No pickle is written: the code is a file of isthmus, the weights are the bundle's.
+    """
+    record = read_record(bundle)
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        python_model=str(_CODE),
+        artifacts={"bundle": str(bundle), **{name: str(path) for name, path in extras.items()}},
+        signature=_signature(record.modalities),
+        input_example=pd.DataFrame([blank_request(record)]),
+        pip_requirements=list(requirements()),
+        mlflow_model=Model(model_uuid=model_id, run_id=run_id, model_id=model_id),
+        metadata={"encoder_id": record.encoder_id, "bundle": record.digest},
+    )
+
+
+def requirements() -> tuple[str, ...]:
+    """List what a machine that serves needs, in the versions that are running.
+
+    Returns
+    -------
+    tuple of str
+        Pinned requirements, isthmus first.
+    """
+    return tuple(f"{name}=={importlib.metadata.version(name)}" for name in ("isthmus", *_NEEDED))
+
+
+def content_digest(record: BundleRecord, extras: Mapping[str, Path]) -> str:
+    """Digest all that a version is made of.
+
+    Parameters
+    ----------
+    record : BundleRecord
+        The bundle's; it has the digest of each of its files.
+    extras : Mapping of str to Path
+        Files that go with it, by name.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return digest_of([record.digest, {name: digest_file(path) for name, path in extras.items()}])
+
+
+def _signature(modalities: tuple[str, ...]) -> ModelSignature:
+    """Say what goes in and out; every modality's column must be there, if only with null in it.
+
+    MLflow passes over columns that it does not know. With optional columns a misspelt modality
+    would be one that was not given.
+    """
+    inputs = [ColSpec(AnyType(), modality) for modality in modalities]
+    inputs.append(ColSpec(DataType.string, PARTICIPANT, required=False))
+    outputs = [
+        ColSpec(_KINDS[column.kind], column.name, required=not column.nullable)
+        for column in ANSWER_COLUMNS
+    ]
+    params = ParamSchema([ParamSpec(RECONSTRUCT, DataType.boolean, default=False)])
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=params)

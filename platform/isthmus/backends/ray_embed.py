@@ -1,0 +1,219 @@
+"""A cohort embedded by Ray Data: actors that load the model once, and a stream of their rows."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import GetTimeoutError, RayError
+
+from isthmus.backends.ray_session import cluster_nodes, ray_session
+from isthmus.backends.ray_worker import described, killed_for_memory, refusal_of
+from isthmus.backends.worker_share import WorkerShare, share_out
+from isthmus.config.execution import ExecutionConfig
+from isthmus.core.errors import IsthmusError, ResourceError
+from isthmus.core.files import disk_full
+from isthmus.promotion.embed_row import SubjectRow
+from isthmus.promotion.embed_source import SubjectImages
+from isthmus.promotion.embed_subject import Embedder, EmbedJob
+from isthmus.volumes.sources import ImageSource
+
+Piece = tuple[SubjectImages, ...]
+
+# A worker that dies is started again, and its piece tried again, so often.
+_RETRIES = 3
+# As long as Ray Train is given to place its workers.
+_ROOM_SECONDS = 180
+
+
+class RayEmbedRunner:
+    """Embed pieces on Ray's workers (`isthmus.promotion.embed.EmbedRunner`).
+
+    Parameters
+    ----------
+    execution : ExecutionConfig
+        ``workers``, ``threads_per_worker``, ``device`` and ``address`` are read.
+
+    Notes
+    -----
+    The pieces are a dataset, and a worker is an actor that loads the model once and maps pieces to
+    rows. Images are read and reconstructions written where the worker is, so their folders, and
+    the model's, must be reachable there by the same paths. What travels is a piece's paths and a
+    subject's row, and rows are handed on as they come: neither the images nor the rows of a cohort
+    are ever together in memory. Ray Data holds workers back where nobody takes their rows.
+    """
+
+    def __init__(self, execution: ExecutionConfig) -> None:
+        self._execution = execution
+
+    def run(
+        self,
+        job: EmbedJob,
+        pieces: Sequence[Piece],
+        on_done: Callable[[Sequence[SubjectRow]], None],
+    ) -> None:
+        """Embed each piece; tell of its rows as they come, in any order.
+
+        Parameters
+        ----------
+        job : EmbedJob
+            What each worker is told.
+        pieces : sequence of tuple of SubjectImages
+            Whom.
+        on_done : callable
+            Hears, in the calling thread, of the rows of each piece.
+
+        Raises
+        ------
+        ResourceError
+            If the workers do not fit on the cluster, find no room there within minutes, or die
+            again and again.
+        IsthmusError
+            What a worker refused, under its own class.
+        """
+        if not pieces:
+            return
+        with _silent_core(), ray_session(self._execution.address):
+            workers = min(self._execution.workers, len(pieces))
+            share = share_out(self._execution, self._execution.workers, cluster_nodes())
+            told = replace(job, threads=share.threads)
+            try:
+                for line in _stream(told, pieces, workers, share):
+                    on_done(_rows(line))
+            except RayError as error:
+                raise _given_up(error, self._execution.workers) from error
+
+
+class _Worker:
+    """An actor of the pool; Ray Data calls it with a batch of pieces."""
+
+    def __init__(self, job: EmbedJob) -> None:
+        self._job = job
+        self._embedder: Embedder | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Embed the batch's pieces; what is refused travels as a line too, under its class."""
+        return {"line": [self._line(str(piece)) for piece in batch["piece"]]}
+
+    def _line(self, piece: str) -> str:
+        """Embed one piece."""
+        try:
+            # Here and not in the constructor, so that a refusal is told like any other.
+            self._embedder = self._embedder or Embedder(self._job)
+            rows = self._embedder(_unpacked(piece))
+        except IsthmusError as error:
+            return json.dumps({"refusal": described(error)})
+        except OSError as error:
+            refusal = disk_full(error, self._job.bundle) or IsthmusError(f"A worker: {error}.")
+            return json.dumps({"refusal": described(refusal)})
+        return json.dumps({"rows": [row.to_json() for row in rows]})
+
+
+def _stream(
+    job: EmbedJob, pieces: Sequence[Piece], workers: int, share: WorkerShare
+) -> Iterator[str]:
+    """Yield what became of each piece, as it comes."""
+    items = [{"piece": _packed(piece)} for piece in pieces]
+    with _quiet_data() as data:
+        rows = data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _Worker,
+            fn_constructor_args=(job,),
+            batch_size=None,
+            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            num_cpus=share.threads,
+            num_gpus=share.gpus,
+            max_restarts=-1,
+            max_task_retries=_RETRIES,
+        )
+        for row in rows.iter_rows():
+            yield str(row["line"])
+
+
+def _packed(piece: Piece) -> str:
+    """Write a piece as text, which a dataset holds in a plain column."""
+    return json.dumps(
+        [
+            [subject.participant_id, [{**vars(s), "path": _text(s.path)} for s in subject.sources]]
+            for subject in piece
+        ]
+    )
+
+
+def _unpacked(text: str) -> Piece:
+    """Read a piece."""
+    return tuple(
+        SubjectImages(
+            participant_id,
+            tuple(ImageSource(**{**s, "path": s["path"] and Path(s["path"])}) for s in sources),
+        )
+        for participant_id, sources in json.loads(text)
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    """Write a path."""
+    return None if path is None else str(path)
+
+
+def _rows(line: str) -> list[SubjectRow]:
+    """Read what became of a piece, or raise what was refused."""
+    content = json.loads(line)
+    if "refusal" in content:
+        raise refusal_of(content["refusal"])
+    return [SubjectRow.from_json(row) for row in content["rows"]]
+
+
+def _given_up(error: RayError, workers: int) -> ResourceError:
+    """Say why workers were given up."""
+    kept = "Run the same command again: finished subjects are kept."
+    if isinstance(error, GetTimeoutError):
+        return ResourceError(
+            f"All {workers} workers must find room on the cluster, but did not within "
+            f"{_ROOM_SECONDS} s. Wait for what runs there, or set fewer --workers. {kept}"
+        )
+    short = "memory was short" if killed_for_memory(error) else f"{type(error).__name__}"
+    return ResourceError(
+        f"A worker may die {_RETRIES} times at the same subjects, but died once more ({short}). "
+        f"Set fewer --workers, so that each has more memory. {kept}"
+    )
+
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Keep Ray's core from writing on the terminal that it would not restart an actor by itself."""
+    name = "RAY_BACKEND_LOG_LEVEL"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "fatal"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+@contextmanager
+def _quiet_data() -> Iterator[Any]:
+    """Give Ray Data without its bars and its log on the terminal."""
+    with warnings.catch_warnings():
+        # Its settings warn of each other when they are made.
+        warnings.simplefilter("ignore")
+        import ray.data as data  # noqa: PLC0415
+
+        context = data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.wait_for_min_actors_s = _ROOM_SECONDS
+    logger = logging.getLogger("ray.data")
+    handlers = list(logger.handlers)
+    logger.handlers = [handler for handler in handlers if handler.name != "console"]
+    try:
+        with data.DataContext.current(context):
+            yield data
+    finally:
+        logger.handlers = handlers

@@ -1,0 +1,144 @@
+"""`isthmus dashboard`: a live view of studies in the browser, on this machine alone by default."""
+
+import ipaddress
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.compare import RUNS, load_study
+from isthmus.cli.terminal import Traceback, command, err, out
+from isthmus.core.errors import ConfigError
+from isthmus.core.ports import RunReader
+
+DEFAULT_PORT = 8050
+
+Tracking = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow; default: the folder of runs, without a store."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="RUNS",
+        help="Folder of the trials' folders; default: ./runs. With --tracking-uri only for what no "
+        "tracking store holds.",
+    ),
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+Host = Annotated[
+    str, typer.Option("--host", help="Address to listen at; there is no authentication.")
+]
+
+
+@command
+def dashboard(
+    tracking_uri: Tracking = None,
+    output: Output = None,
+    port: Port = DEFAULT_PORT,
+    host: Host = "127.0.0.1",
+    traceback: Traceback = False,
+) -> None:
+    """Show studies in the browser, also while they run: progress, front, verdicts, images."""
+    hosts = allowed_hosts(host)
+    with tempfile.TemporaryDirectory(prefix="isthmus-dashboard-") as scratch:
+        serve(tracking_uri, output, Path(scratch), host, port, hosts)
+
+
+def allowed_hosts(host: str) -> tuple[str, ...]:
+    """Say under which names the view may be asked for; warn where others than this machine can.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen at.
+
+    Returns
+    -------
+    tuple of str
+        Loopback's names; the host itself and any IP address beside them where it is another.
+    """
+    # Dash takes a second to import.
+    from isthmus_dashboard.app import LOOPBACK  # noqa: PLC0415
+
+    if _is_loopback(host):
+        return tuple(dict.fromkeys((*LOOPBACK, host)))
+    err.print(
+        f"[yellow]There is no authentication:[/] whoever reaches {host} sees every study, and "
+        "images and phenotypes of subjects. Prefer --host 127.0.0.1 and an SSH tunnel."
+    )
+    return (*LOOPBACK, host, "*")
+
+
+def serve(
+    tracking_uri: str | None,
+    output: Path | None,
+    scratch: Path,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+) -> None:
+    """Serve the view until interrupted.
+
+    Parameters
+    ----------
+    tracking_uri : str or None
+        Of the tracking store; None: studies are read from `output`.
+    output : Path or None
+        Folder of the trials' folders.
+    scratch : Path
+        Folder for what is fetched from the store.
+    host, port : str, int
+        Where to listen.
+    hosts : tuple of str
+        Names under which it may be asked for.
+
+    Raises
+    ------
+    ConfigError
+        If the URI is of an unknown kind, or the port cannot be had.
+    """
+    from isthmus_dashboard.app import make_app  # noqa: PLC0415
+    from isthmus_dashboard.folder_source import FolderSource  # noqa: PLC0415
+    from isthmus_dashboard.source import Source  # noqa: PLC0415
+    from isthmus_dashboard.tracked_source import TrackedSource  # noqa: PLC0415
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
+    source: Source = FolderSource(output or RUNS, load_study)
+    if tracking_uri is not None:
+        # MLflow takes seconds to import.
+        from isthmus.backends.mlflow_reader import MlflowRunReader  # noqa: PLC0415
+        from isthmus.backends.tracking_uri import checked_uri, shown  # noqa: PLC0415
+
+        uri = checked_uri(tracking_uri)
+
+        def connect() -> RunReader:
+            return MlflowRunReader(uri)
+
+        source = TrackedSource(shown(uri), connect, scratch, output)
+    try:
+        server = make_server(host, port, make_app(source, hosts).server, threaded=True)
+    except (OSError, SystemExit) as error:  # werkzeug ends the process where a port is taken
+        raise ConfigError(
+            f"--host and --port must be free to listen at, but {host}:{port} is not "
+            f"({type(error).__name__}). Give another port, or 0 for any that is free."
+        ) from None
+    shown_host = f"[{host}]" if ":" in host else host
+    out.print(f"dashboard  http://{shown_host}:{server.server_port}", markup=False)
+    out.print("Ctrl-C ends it.", markup=False)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether an address is this machine's alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""Gates: pure functions from evidence and thresholds to verdicts, a file a theme."""

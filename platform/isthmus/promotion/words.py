@@ -1,0 +1,124 @@
+"""A decision in tables and sentences: for the terminal, the report page and the model's card."""
+
+from isthmus.promotion.decision import JudgedTrial, PromotionDecision
+from isthmus.promotion.lockbox_tables import tables as lockbox_tables
+from isthmus.promotion.verdict import GateVerdict, failed
+from isthmus.report.strata_words import number
+from isthmus.report.table import Table
+
+PASSED, FAILED = "passed", "FAILED"
+
+
+def decision_tables(decision: PromotionDecision) -> tuple[Table, ...]:
+    """Put a decision into tables.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+
+    Returns
+    -------
+    tuple of Table
+        All trials beside all gates; gate by gate what was found of the chosen trial, or of each
+        trial where none passed; the lockbox where it was opened.
+    """
+    tables = [trials_table(decision)]
+    chosen = decision.chosen_trial
+    if chosen is None:
+        tables += [gates_table(_title(one), one.verdicts) for one in decision.judged]
+    else:
+        tables.append(gates_table(_title(chosen), decision.verdicts))
+    if decision.lockbox is not None:
+        tables += lockbox_tables(decision.lockbox)
+    return tuple(tables)
+
+
+def trials_table(decision: PromotionDecision) -> Table:
+    """Show which trial passed which gate.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+
+    Returns
+    -------
+    Table
+        One row a finished trial, one column a gate.
+    """
+    gates = tuple(dict.fromkeys(v.gate for one in decision.judged for v in one.verdicts))
+    rows = []
+    for one in decision.judged:
+        said = {verdict.gate: verdict for verdict in one.verdicts}
+        cells = (_mark(said[gate]) if gate in said else "-" for gate in gates)
+        rows.append((str(one.number), "yes" if one.passed else "no", *cells))
+    n_passed = sum(one.passed for one in decision.judged)
+    steps = " ".join(decision.chosen.steps) if decision.chosen else "None can be promoted."
+    note = f"{n_passed} of {len(decision.judged)} finished trials passed every gate. {steps}"
+    return Table(
+        f"Gates of {decision.gates['name']!r}", ("trial", "all", *gates), tuple(rows), note
+    )
+
+
+def gates_table(title: str, verdicts: tuple[GateVerdict, ...]) -> Table:
+    """Show gate by gate what was found.
+
+    Parameters
+    ----------
+    title : str
+        Of what.
+    verdicts : tuple of GateVerdict
+        What its gates said.
+
+    Returns
+    -------
+    Table
+        One row a gate.
+    """
+    rows = tuple(
+        (v.gate, _mark(v), number(v.found, 4), number(v.threshold, 4), v.words) for v in verdicts
+    )
+    note = f"{len(failed(verdicts))} of {len(verdicts)} gates failed." if failed(verdicts) else ""
+    return Table(title, ("gate", "verdict", "found", "threshold", "in words"), rows, note)
+
+
+def outcome_in_words(decision: PromotionDecision) -> str:
+    """Say in one paragraph what was decided.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+
+    Returns
+    -------
+    str
+        With the reason of an override.
+    """
+    if decision.chosen is None:
+        return "Refused: no trial passed every gate."
+    model = decision.registered
+    where = f"{model.model} version {model.version}" if model else "the model"
+    refused = failed(decision.verdicts)
+    gates = ", ".join(verdict.gate for verdict in refused)
+    said = {
+        "refused": f"Refused: {gates}.",
+        "challenger": f"Registered as challenger: {where}.",
+        "champion": f"Promoted: {where} is the champion.",
+        "already": f"Nothing to do: {where} is the champion already.",
+    }[decision.outcome]
+    if decision.override and refused:
+        said += f" Overridden were: {gates}. The reason given: {decision.override}"
+    return said
+
+
+def _title(one: JudgedTrial) -> str:
+    """Name a trial."""
+    return f"Trial {one.number}, {one.folder}"
+
+
+def _mark(verdict: GateVerdict) -> str:
+    """Write a verdict in a word."""
+    return PASSED if verdict.passed else FAILED
+
