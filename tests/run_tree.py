@@ -10,6 +10,10 @@ class Tree:
     def open_run(self, experiment, name, key, tags):
         return self._open(f"{experiment}:{key}", name, tags)
 
+    def label_experiment(self, experiment, tags):
+        self.runs.setdefault(experiment, {}).update(tags)
+        return experiment
+
     def child(self, name, tags):
         return self._open(f"{self.run_id}/{name}", name, tags)
 

@@ -15,7 +15,7 @@ from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.record import BundleRecord
 from isthmus.promotion.bundle.write import write_bundle
 from isthmus.training.launch import InProcessLauncher
-from isthmus.trial.run import prepare_trial, run_trial
+from isthmus.trial.run import prepare_trial, run_fold
 from isthmus.volumes.ingest import ingest
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -39,18 +39,20 @@ class Case:
 
 
 def train_case(folder: Path, real: bool) -> Case:
-    """Train one trial of two folds in this process, and write its first fold's bundle."""
+    """Train the first fold of a trial in this process, and write its bundle."""
     file = _write_real(folder) if real else write_experiment(folder)
     experiment = load_experiment(file)
     ingest(experiment, load_participants(experiment))
-    run_trial(experiment, InProcessLauncher())
+    run_fold(experiment, 0, InProcessLauncher(), lambda event: None)
     trial = prepare_trial(experiment)
     inputs = BundleInputs.of_fold(trial, 0)
     record = write_bundle(inputs, folder / "bundle")
     table = pd.read_parquet(trial.directory / "fold-0" / "embeddings.parquet")
-    print(table.head())
-    name = trial.split.folds[0].parts["validation"][0]
-    return Case(folder / "bundle", record, folder / "cohort", name, np.zeros(1), real)
+    row = table[table["role"] == "validation"].iloc[0]
+    values_E = row.filter(like="embedding_").to_numpy(np.float64)
+    return Case(
+        folder / "bundle", record, folder / "cohort", row["participant_id"], values_E, real
+    )
 
 
 def _write_real(folder: Path) -> Path:
@@ -71,6 +73,7 @@ def _write_real(folder: Path) -> Path:
             "group_by": None,
             "lockbox_share": 0.0,
         },
+        "model": {"depth": 4, "base_channels": 2, "embedding_size": 160},
         "training": {"epochs": 1, "global_batch_size": 2},
     }
     file = folder / "experiment.yaml"

@@ -1,1 +1,1 @@
-"""A live view of studies in the browser: it shows what the report computes, and computes nothing."""
+"""A live view of studies in the browser: it shows what the report computes, and adds nothing."""

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Collection
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -131,70 +132,65 @@ def _frame() -> Piece:
 
 def _follow(app: Dash, context: Context) -> None:
     """Have the page follow the address, the clock and clicks."""
-
-    @app.callback(  # type: ignore[misc]
+    at = (State("at", "pathname"), State("at", "search"))
+    chosen = Output("at", "search", allow_duplicate=True)
+    planes = Input({"type": images.GRAPH, "plane": ALL}, "clickData")
+    app.callback(
         Output("page", "children"),
         Output("shown", "data"),
         Input("at", "pathname"),
         Input("at", "search"),
         Input("tick", "n_intervals"),
         State("shown", "data"),
-    )
-    def show(pathname: str, search: str, tick: int, shown: str | None) -> tuple[Any, Any]:
-        parts = [part for part in render(context, read_address(pathname, search)) if part != ""]
-        seen = json.dumps(parts, cls=PlotlyJSONEncoder).encode()
-        digest = hashlib.sha256(seen).hexdigest()
-        # What has not changed is not drawn again under the reader's eyes.
-        same = ctx.triggered_id == "tick" and digest == shown
-        return (no_update, no_update) if same else (parts, digest)
+    )(partial(_show, context))
+    app.callback(Output("tick", "disabled"), Input("refresh", "value"))(_pause)
+    for graph, choose in ((front.GRAPH, _choose_point), (embeddings.GRAPH, _choose_subject)):
+        clicked = Input(graph, "clickData")
+        app.callback(chosen, clicked, *at, prevent_initial_call=True)(partial(choose, context))
+    app.callback(chosen, planes, *at, prevent_initial_call=True)(_move)
 
-    @app.callback(Output("tick", "disabled"), Input("refresh", "value"))  # type: ignore[misc]
-    def pause(chosen: list[str] | None) -> bool:
-        return not chosen
 
-    @app.callback(  # type: ignore[misc]
-        Output("at", "search", allow_duplicate=True),
-        Input(front.GRAPH, "clickData"),
-        State("at", "pathname"),
-        State("at", "search"),
-        prevent_initial_call=True,
-    )
-    def choose_point(click: Any, pathname: str, search: str) -> Any:
-        found, address = _standing(context, pathname, search), read_address(pathname, search)
-        if found is None or found.study is None or address is None or not click:
-            return no_update
-        trace, point = _clicked(click)
-        number = front.clicked_trial(found.study, address, trace, point)
-        key = next((one.key for one in found.trials if one.number == number), None)
-        return no_update if number is None or key is None else address.choosing(trial=key)
+def _show(context: Context, pathname: str, search: str, tick: int, shown: str | None) -> Any:
+    """Draw what the address leads to, unless it is what stands there already."""
+    parts = [part for part in render(context, read_address(pathname, search)) if part != ""]
+    seen = json.dumps(parts, cls=PlotlyJSONEncoder).encode()
+    digest = hashlib.sha256(seen).hexdigest()
+    # What has not changed is not drawn again under the reader's eyes.
+    same = ctx.triggered_id == "tick" and digest == shown
+    return (no_update, no_update) if same else (parts, digest)
 
-    @app.callback(  # type: ignore[misc]
-        Output("at", "search", allow_duplicate=True),
-        Input(embeddings.GRAPH, "clickData"),
-        State("at", "pathname"),
-        State("at", "search"),
-        prevent_initial_call=True,
-    )
-    def choose_subject(click: Any, pathname: str, search: str) -> Any:
-        found, address = _standing(context, pathname, search), read_address(pathname, search)
-        if found is None or address is None or not click:
-            return no_update
-        subject = embeddings.clicked_subject(context, found, address, *_clicked(click))
-        return no_update if subject is None else address.choosing(subject=subject)
 
-    @app.callback(  # type: ignore[misc]
-        Output("at", "search", allow_duplicate=True),
-        Input({"type": images.GRAPH, "plane": ALL}, "clickData"),
-        State("at", "pathname"),
-        State("at", "search"),
-        prevent_initial_call=True,
-    )
-    def move(clicks: list[Any], pathname: str, search: str) -> Any:
-        address, plane = read_address(pathname, search), ctx.triggered_id
-        if address is None or not plane or not any(clicks):
-            return no_update
-        point = ctx.triggered[0]["value"]["points"][0]
-        return address.choosing(**images.moved_to(plane["plane"], point["x"], point["y"]))
+def _pause(chosen: list[str] | None) -> bool:
+    """Stop the clock, or let it go on."""
+    return not chosen
+
+
+def _choose_point(context: Context, click: Any, pathname: str, search: str) -> Any:
+    """Choose the trial behind a point."""
+    found, address = _standing(context, pathname, search), read_address(pathname, search)
+    if found is None or found.study is None or address is None or not click:
+        return no_update
+    number = front.clicked_trial(found.study, address, *_clicked(click))
+    key = next((one.key for one in found.trials if one.number == number), None)
+    return no_update if number is None or key is None else address.choosing(trial=key)
+
+
+def _choose_subject(context: Context, click: Any, pathname: str, search: str) -> Any:
+    """Choose the subject behind a point."""
+    found, address = _standing(context, pathname, search), read_address(pathname, search)
+    if found is None or address is None or not click:
+        return no_update
+    subject = embeddings.clicked_subject(context, found, address, *_clicked(click))
+    return no_update if subject is None else address.choosing(subject=subject)
+
+
+def _move(clicks: list[Any], pathname: str, search: str) -> Any:
+    """Move the crosshair."""
+    address, plane = read_address(pathname, search), ctx.triggered_id
+    if address is None or not plane or not any(clicks):
+        return no_update
+    point = ctx.triggered[0]["value"]["points"][0]
+    return address.choosing(**images.moved_to(plane["plane"], point["x"], point["y"]))
 
 
 def _standing(context: Context, pathname: str, search: str) -> Standing | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pandas.api.types import is_numeric_dtype
 
 from isthmus.cohort.participants import load_participants
 from isthmus.config.load import Experiment, load_experiment
@@ -103,8 +104,8 @@ def people_of(experiment: Experiment, participant_ids: Sequence[str]) -> People:
     names = dict.fromkeys((*cohort.phenotypes, *cohort.confounds))
     variables = []
     for name in names:
-        column = table[name] if name in table else None
-        if column is not None and np.issubdtype(column.dtype, np.number):
+        column = table.get(name)
+        if column is not None and is_numeric_dtype(column):
             numbers = column.to_numpy(dtype=float)
             known = tuple(float(one) if np.isfinite(one) else None for one in numbers)
             variables.append(Variable(name, known))

@@ -1,13 +1,12 @@
 """Slices as charts: input, reconstruction and difference side by side, with a crosshair."""
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from isthmus.report.chart_looks import Chart, laid_out
 from isthmus.report.pictures import DIFFERENCE_LIMIT, is_missing
 from isthmus.report.strata_palette import ORANGE
-from isthmus_dashboard.scans import Cut
+from isthmus_dashboard.scans import Cut, FloatArray
 
 COLUMNS = ("input", "reconstruction", "difference")
 # Which of the volume's axes runs to the right and which upwards, by plane.
@@ -57,7 +56,7 @@ def plane_chart_of(cut: Cut, at: tuple[int, int] | None) -> Chart:
     return chart
 
 
-def _heatmap(image: np.ndarray, column: int) -> Chart:  # type: ignore[type-arg]
+def _heatmap(image: FloatArray, column: int) -> Chart:
     """Draw one slice; axes in RAS order then have superior or anterior up."""
     difference = column == len(COLUMNS)
     limit = DIFFERENCE_LIMIT

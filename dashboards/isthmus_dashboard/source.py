@@ -29,9 +29,7 @@ class Entry:
     name : str
         What people call it.
     state : str
-        In a word, as far as the list knows it.
-    experiment : str
-        Name of the experiment; empty where the list does not know it.
+        In a word; empty where the list does not know it.
     started : float or None
         Seconds since 1970.
     """
@@ -40,7 +38,6 @@ class Entry:
     kind: Kind
     name: str
     state: str = ""
-    experiment: str = ""
     started: float | None = None
 
 
@@ -174,7 +171,5 @@ class Source(Protocol):
         ...
 
     def files(self, study: str, trial: str, fold: int | None, names: tuple[str, ...]) -> Path:
-        """Give a folder with these files of a trial, or of one of its folds; `Missing` if one is
-        not there.
-        """
+        """Give a folder with these files of a trial or a fold; `Missing` if one is not there."""
         ...

@@ -91,7 +91,8 @@ def record_of(run: StoredRun, metrics: Sequence[str]) -> TrialRecord:
     """
     values = [run.metrics.get(legal_name(name)) for name in metrics]
     known = [value for value in values if value is not None]
-    state = next((one for one in _STATES if one == run.tags.get(STATE_TAG)), "running")
+    told = run.tags.get(STATE_TAG)
+    state: TrialState = next((one for one in _STATES if one == told), "running")
     if state == "finished" and len(known) < len(metrics):
         state = "running"
     errors = tuple(run.metrics.get(legal_name(f"{name}_se")) for name in metrics)

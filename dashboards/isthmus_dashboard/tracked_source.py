@@ -261,5 +261,4 @@ class TrackedSource:
 def _entry(run: StoredRun, kind: Kind) -> Entry:
     """Describe a run in the list."""
     state = "finished" if run.finished else "not over" if run.running else "did not succeed"
-    experiment = run.params.get("name", "")
-    return Entry(run.run_id, kind, run.name or run.run_id, state, experiment, run.started)
+    return Entry(run.run_id, kind, run.name or run.run_id, state, run.started)

@@ -54,10 +54,7 @@ def front_page(context: Context, standing: Standing, address: Address) -> list[P
     x, y = _axis(address.get("x"), names, 0), _axis(address.get("y"), names, 1)
     seen = by_axes(study, axes, x, y)
     options = [(one.metric, objective_in_words(one)) for one in axes]
-    listed = [
-        (one.key, f"{one.label} ({STATES.get(one.state, one.state)})")  # type: ignore[call-overload]
-        for one in standing.trials
-    ]
+    listed = [(one.key, f"{one.label} ({one.state})") for one in standing.trials]
     return [
         choices(
             choice("x", "Across", options, names[x]),

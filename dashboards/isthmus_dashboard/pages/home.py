@@ -49,18 +49,18 @@ def home_page(context: Context, entries: Sequence[Entry]) -> list[Piece]:
 
 def _list(title: str, entries: Sequence[Entry]) -> Piece:
     """Lay out the entries of one kind."""
+    told = any(one.state for one in entries)  # a folder's list does not know
     rows = [
         html.Tr(
             [
                 html.Th(html.A(one.name, href=Address(one.key).path()), scope="row"),
-                html.Td(one.experiment),
-                html.Td(one.state),
+                *([html.Td(one.state)] if told else []),
                 html.Td(_when(one.started)),
             ]
         )
         for one in entries
     ]
-    columns = ("name", "experiment", "state", "begun or changed")
+    columns = ("name", *(["state"] if told else []), "begun" if told else "changed")
     head = html.Tr([html.Th(name, scope="col") for name in columns])
     inner = html.Table([html.Caption(title), html.Thead(head), html.Tbody(rows)])
     return html.Div(inner, className="table", tabIndex=0, role="region", **{"aria-label": title})

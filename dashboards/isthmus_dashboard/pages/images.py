@@ -14,7 +14,7 @@ from isthmus_dashboard.people import experiment_of
 from isthmus_dashboard.pieces import Piece, choice, choices, graph, notice, position
 from isthmus_dashboard.plane_charts import AXES, plane_chart_of
 from isthmus_dashboard.scans import Cut, Scan, cuts_kept, cuts_of
-from isthmus_dashboard.source import Standing
+from isthmus_dashboard.source import Missing, Standing
 
 GRAPH = "plane"
 STEPS = ("i", "j", "k")
@@ -184,6 +184,8 @@ def _kept(
             standing.entry.key, chosen.entry.key, chosen.fold.number, (PANELS_FILE,)
         )
         panels = load_panels(folder / PANELS_FILE)
+        if not panels:
+            raise Missing(f"{folder / PANELS_FILE} holds no slices.")
     except (IsthmusError, OSError, ValueError) as error:
         advice = (
             f"Nor are there slices that the trial kept. {error} Start the dashboard where the "

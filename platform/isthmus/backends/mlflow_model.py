@@ -2,11 +2,11 @@
 
 import importlib.metadata
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 import yaml
 from mlflow.entities import LoggedModelStatus
@@ -33,21 +33,19 @@ from isthmus.promotion.answers import ANSWER_COLUMNS
 from isthmus.promotion.bundle.record import BundleRecord, read_record
 from isthmus.promotion.requests import PARTICIPANT, RECONSTRUCT, blank_request
 
+with warnings.catch_warnings():
+    # It warns of a type in its own code.
+    warnings.simplefilter("ignore", UserWarning)
+    import mlflow.pyfunc
+
 BUNDLE_TAG = "isthmus.bundle"
 _MODEL_NAME = "isthmus-encoder"
 _EXPERIMENT = "isthmus registered models"
 _CODE = Path(__file__).with_name("served_model.py")
 # What loading a bundle and answering imports, besides isthmus, and no more than that.
 _NEEDED = (
-    "mlflow",
-    "nibabel",
-    "numba",
-    "numpy",
-    "pandas",
-    "pydantic",
-    "safetensors",
-    "scipy",
-    "torch",
+    *("mlflow", "fsspec", "nibabel", "numba", "numpy", "pandas", "psutil", "pyarrow", "pydantic"),
+    *("pyyaml", "safetensors", "scipy", "statsmodels", "torch", "zarr"),
 )
 _KINDS = {
     "string": DataType.string,
@@ -216,16 +214,26 @@ def write_model(
     No pickle is written: the code is a file of isthmus, the weights are the bundle's.
     """
     record = read_record(bundle)
-    mlflow.pyfunc.save_model(
-        path=str(folder),
-        python_model=str(_CODE),
-        artifacts={"bundle": str(bundle), **{name: str(path) for name, path in extras.items()}},
-        signature=_signature(record.modalities),
-        input_example=pd.DataFrame([blank_request(record)]),
-        pip_requirements=list(requirements()),
-        mlflow_model=Model(model_uuid=model_id, run_id=run_id, model_id=model_id),
-        metadata={"encoder_id": record.encoder_id, "bundle": record.digest},
-    )
+    model = Model(model_uuid=model_id, run_id=run_id, model_id=model_id)
+    with warnings.catch_warnings():
+        # MLflow compares an example's columns in a way that pandas deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(_CODE),
+            artifacts={"bundle": str(bundle), **{name: str(path) for name, path in extras.items()}},
+            signature=_signature(record.modalities),
+            input_example=pd.DataFrame([blank_request(record)]),
+            pip_requirements=list(requirements()),
+            mlflow_model=model,
+            metadata={"encoder_id": record.encoder_id, "bundle": record.digest},
+        )
+    # MLflow writes down where the files lay on this machine, which is nobody's business.
+    flavor = model.flavors[mlflow.pyfunc.FLAVOR_NAME]
+    flavor["model_code_path"] = _CODE.name
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    model.save(str(folder / "MLmodel"))
 
 
 def requirements() -> tuple[str, ...]:
@@ -234,9 +242,11 @@ def requirements() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Pinned requirements, isthmus first.
+        Pinned requirements, isthmus first. Of ``2.13.0+cpu`` only ``2.13.0`` is asked for: which
+        build fits is the other machine's affair.
     """
-    return tuple(f"{name}=={importlib.metadata.version(name)}" for name in ("isthmus", *_NEEDED))
+    versions = {name: importlib.metadata.version(name) for name in ("isthmus", *_NEEDED)}
+    return tuple(f"{name}=={version.partition('+')[0]}" for name, version in versions.items())
 
 
 def content_digest(record: BundleRecord, extras: Mapping[str, Path]) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 
 from isthmus.backends.metric_memory import MetricMemory
 from isthmus.backends.tracking_away import is_away, refusal
+from isthmus.backends.tracking_experiment import experiment_id, label_experiment
 from isthmus.backends.tracking_limits import (
     METRICS_PER_BATCH,
     PARAM_LENGTH,
@@ -129,6 +130,26 @@ class MlflowRunStore:
         experiment_id = self._experiment_id(experiment)
         return self._open(experiment_id, name, {**tags, KEY_TAG: key}, {KEY_TAG: key})
 
+    def label_experiment(self, experiment: str, tags: Mapping[str, str]) -> str:
+        """Give an experiment, which is made when missing, the labels that it lacks.
+
+        Parameters
+        ----------
+        experiment : str
+            Its name.
+        tags : Mapping of str to str
+            Labels, or what MLflow's pages keep there, such as a saved view.
+
+        Returns
+        -------
+        str
+            MLflow's identifier of the experiment.
+        """
+        identifier = self._experiment_id(experiment)
+        with self._answers(f"label the experiment {experiment!r}"):
+            label_experiment(self._client, identifier, tags)
+        return identifier
+
     def _open(
         self, experiment_id: str, name: str, tags: Mapping[str, str], identity: Mapping[str, str]
     ) -> "MlflowRunLogger":
@@ -153,22 +174,7 @@ class MlflowRunStore:
     def _experiment_id(self, name: str) -> str:
         """Find or make an experiment; its artifacts lie beside a sqlite database."""
         with self._answers(f"open the experiment {name!r}"):
-            found = self._client.get_experiment_by_name(name)
-            if found is None:
-                try:
-                    return str(self._client.create_experiment(name, self._artifact_root))
-                except MlflowException as error:
-                    # Another process may have made it since.
-                    found = self._client.get_experiment_by_name(name)
-                    if found is None:
-                        raise error
-        if found.lifecycle_stage != "active":
-            raise TrackingError(
-                f"An experiment must not be deleted while runs are logged to it, but {name!r} is "
-                f"in {shown(self.tracking_uri)}. Restore it with `mlflow experiments restore -x "
-                f"{found.experiment_id}`, or give the experiment another name."
-            )
-        return str(found.experiment_id)
+            return experiment_id(self._client, name, self._artifact_root, self.tracking_uri)
 
     def _connect(self) -> MlflowClient:
         """Make the client, which makes the schema of an empty database."""

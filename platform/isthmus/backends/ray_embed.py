@@ -2,15 +2,21 @@
 
 import json
 import logging
-import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    GetTimeoutError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+)
 
 from isthmus.backends.ray_session import cluster_nodes, ray_session
 from isthmus.backends.ray_worker import described, killed_for_memory, refusal_of
@@ -25,10 +31,11 @@ from isthmus.volumes.sources import ImageSource
 
 Piece = tuple[SubjectImages, ...]
 
-# A worker that dies is started again, and its piece tried again, so often.
+# So often may workers die before anything more is finished.
 _RETRIES = 3
 # As long as Ray Train is given to place its workers.
 _ROOM_SECONDS = 180
+_DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError)
 
 
 class RayEmbedRunner:
@@ -78,15 +85,37 @@ class RayEmbedRunner:
         """
         if not pieces:
             return
-        with _silent_core(), ray_session(self._execution.address):
-            workers = min(self._execution.workers, len(pieces))
+        with ray_session(self._execution.address):
             share = share_out(self._execution, self._execution.workers, cluster_nodes())
-            told = replace(job, threads=share.threads)
+            self._until_done(replace(job, threads=share.threads), pieces, share, on_done)
+
+    def _until_done(
+        self,
+        job: EmbedJob,
+        pieces: Sequence[Piece],
+        share: WorkerShare,
+        on_done: Callable[[Sequence[SubjectRow]], None],
+    ) -> None:
+        """Stream what is left, again where a worker died on the way."""
+        left, n_deaths = dict(enumerate(pieces)), 0
+        while left:
+            workers = min(self._execution.workers, len(left))
             try:
-                for line in _stream(told, pieces, workers, share):
+                for number, line in _stream(job, left, workers, share):
                     on_done(_rows(line))
-            except RayError as error:
-                raise _given_up(error, self._execution.workers) from error
+                    del left[number]
+                    n_deaths = 0
+            except (
+                ActorDiedError,
+                ActorUnavailableError,
+                NodeDiedError,
+                OutOfMemoryError,
+            ) as error:
+                n_deaths += 1
+                if n_deaths > _RETRIES:
+                    raise _given_up(error) from error
+            except GetTimeoutError as error:
+                raise _no_room(workers) from error
 
 
 class _Worker:
@@ -96,9 +125,10 @@ class _Worker:
         self._job = job
         self._embedder: Embedder | None = None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Embed the batch's pieces; what is refused travels as a line too, under its class."""
-        return {"line": [self._line(str(piece)) for piece in batch["piece"]]}
+        lines = [self._line(str(piece)) for piece in batch["piece"]]
+        return {"number": [int(number) for number in batch["number"]], "line": lines}
 
     def _line(self, piece: str) -> str:
         """Embed one piece."""
@@ -115,23 +145,32 @@ class _Worker:
 
 
 def _stream(
-    job: EmbedJob, pieces: Sequence[Piece], workers: int, share: WorkerShare
-) -> Iterator[str]:
-    """Yield what became of each piece, as it comes."""
-    items = [{"piece": _packed(piece)} for piece in pieces]
+    job: EmbedJob, pieces: Mapping[int, Piece], workers: int, share: WorkerShare
+) -> Iterator[tuple[int, str]]:
+    """Yield what became of each piece, with its number, as it comes."""
+    items = [{"number": number, "piece": _packed(piece)} for number, piece in pieces.items()]
     with _quiet_data() as data:
-        rows = data.from_items(items, override_num_blocks=len(items)).map_batches(
+        rows = _mapped(data.from_items(items, override_num_blocks=len(items)), job, workers, share)
+        for row in rows.iter_rows():
+            yield int(row["number"]), str(row["line"])
+
+
+def _mapped(dataset: Any, job: EmbedJob, workers: int, share: WorkerShare) -> Any:
+    """Map a dataset of pieces to one of rows, by workers whose death is told."""
+    from ray.data import ActorPoolStrategy  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        # That Ray 2.64 will not take a number of restarts; by then there may be a name for it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dataset.map_batches(
             _Worker,
             fn_constructor_args=(job,),
-            batch_size=None,
-            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(size=workers),
             num_cpus=share.threads,
             num_gpus=share.gpus,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
+            # Ray Data would start what died again without end.
+            max_restarts=0,
         )
-        for row in rows.iter_rows():
-            yield str(row["line"])
 
 
 def _packed(piece: Piece) -> str:
@@ -168,33 +207,23 @@ def _rows(line: str) -> list[SubjectRow]:
     return [SubjectRow.from_json(row) for row in content["rows"]]
 
 
-def _given_up(error: RayError, workers: int) -> ResourceError:
+def _given_up(error: RayError) -> ResourceError:
     """Say why workers were given up."""
-    kept = "Run the same command again: finished subjects are kept."
-    if isinstance(error, GetTimeoutError):
-        return ResourceError(
-            f"All {workers} workers must find room on the cluster, but did not within "
-            f"{_ROOM_SECONDS} s. Wait for what runs there, or set fewer --workers. {kept}"
-        )
-    short = "memory was short" if killed_for_memory(error) else f"{type(error).__name__}"
+    short = "memory was short" if killed_for_memory(error) else type(error).__name__
     return ResourceError(
-        f"A worker may die {_RETRIES} times at the same subjects, but died once more ({short}). "
-        f"Set fewer --workers, so that each has more memory. {kept}"
+        f"Workers that embed may die {_RETRIES} times without a subject finished in between, but "
+        f"one died once more ({short}). Set fewer --workers, so that each has more memory, and "
+        "run the same command: finished subjects are kept."
     )
 
 
-@contextmanager
-def _silent_core() -> Iterator[None]:
-    """Keep Ray's core from writing on the terminal that it would not restart an actor by itself."""
-    name = "RAY_BACKEND_LOG_LEVEL"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "fatal"
-    try:
-        yield
-    finally:
-        del os.environ[name]
+def _no_room(workers: int) -> ResourceError:
+    """Say that a cluster is busy."""
+    return ResourceError(
+        f"All {workers} workers must find room on the cluster, but did not within "
+        f"{_ROOM_SECONDS} s. Wait for what runs there, or set fewer --workers; then run the same "
+        "command: finished subjects are kept."
+    )
 
 
 @contextmanager

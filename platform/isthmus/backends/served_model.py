@@ -8,6 +8,7 @@ would answer with a stack to any other.
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -38,7 +39,7 @@ class ServedEncoder(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         ConfigError
             If the bundle was changed, or ``ISTHMUS_SERVE_IMAGES`` names no folder.
         """
-        self._model = load_bundle(context.artifacts["bundle"])
+        self._model = load_bundle(Path(context.artifacts["bundle"]))
         self._images = allowed_folder(os.environ)
         # One request at a time: two at once would take twice the memory and be no faster.
         self._alone = threading.Lock()

@@ -13,12 +13,14 @@ from isthmus.cli.terminal import (
     Traceback,
     command,
     out,
+    print_comparison,
     print_json,
     print_table,
 )
 from isthmus.core.errors import ConfigError
 from isthmus.report.ablation.files import PAGE_FILE as ABLATION_PAGE
 from isthmus.report.ablation.tables import ablation_tables
+from isthmus.report.comparison_view import SavedComparison, kept_comparison
 from isthmus.report.study_files import PAGE_FILE
 from isthmus.report.study_summary import study_tables
 from isthmus.study.ablation.place import ABLATION_FILE, EXPERIMENT_FILE, RECORD_FILE
@@ -63,12 +65,39 @@ def compare(
         show_ablation(folder, limit or DEFAULT_LIMIT, as_json)
         return
     result = load_study(folder)
+    kept = kept_comparison(folder)
     if as_json:
-        print_json({**study_to_json(result), "directory": str(folder)})
+        said = {"directory": str(folder), "comparison": comparison_json(kept)}
+        print_json({**study_to_json(result), **said})
         return
     show_study(result, limit or DEFAULT_LIMIT)
     if (folder / PAGE_FILE).exists():
-        out.print(f"figures  {folder / PAGE_FILE}", markup=False)
+        out.print(f"figures       {folder / PAGE_FILE}", markup=False)
+    if kept is not None:
+        print_comparison(kept, kept.tracking_uri)
+
+
+def comparison_json(saved: SavedComparison | None) -> dict[str, str | None] | None:
+    """Say for scripts where a search's trials are compared.
+
+    Parameters
+    ----------
+    saved : SavedComparison or None
+        Where the comparison is.
+
+    Returns
+    -------
+    dict or None
+        The tracking store, the route behind the address of MLflow's server, and the whole address
+        where the store is a server; None where no comparison was saved.
+    """
+    if saved is None:
+        return None
+    return {
+        "tracking_uri": saved.tracking_uri,
+        "route": saved.route,
+        "address": saved.address,
+    }
 
 
 def find_study(study: str) -> Path:

@@ -1,6 +1,7 @@
 """`isthmus dashboard`: a live view of studies in the browser, on this machine alone by default."""
 
 import ipaddress
+import logging
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -100,11 +101,12 @@ def serve(
     ConfigError
         If the URI is of an unknown kind, or the port cannot be had.
     """
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
     from isthmus_dashboard.app import make_app  # noqa: PLC0415
     from isthmus_dashboard.folder_source import FolderSource  # noqa: PLC0415
     from isthmus_dashboard.source import Source  # noqa: PLC0415
     from isthmus_dashboard.tracked_source import TrackedSource  # noqa: PLC0415
-    from werkzeug.serving import make_server  # noqa: PLC0415
 
     source: Source = FolderSource(output or RUNS, load_study)
     if tracking_uri is not None:
@@ -118,6 +120,7 @@ def serve(
             return MlflowRunReader(uri)
 
         source = TrackedSource(shown(uri), connect, scratch, output)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request helps nobody
     try:
         server = make_server(host, port, make_app(source, hosts).server, threaded=True)
     except (OSError, SystemExit) as error:  # werkzeug ends the process where a port is taken

@@ -12,7 +12,7 @@ from isthmus.backends.device_memory import device_memory
 from isthmus.backends.submitted_job import require_lasting_places
 from isthmus.backends.tracking_uri import shown
 from isthmus.backends.worker_share import check_trials, share_out_trials
-from isthmus.cli.compare import show_study
+from isthmus.cli.compare import comparison_json, show_study
 from isthmus.cli.search_progress import SearchProgress
 from isthmus.cli.terminal import (
     Address,
@@ -26,8 +26,8 @@ from isthmus.cli.terminal import (
     err,
     out,
     override,
+    print_comparison,
     print_json,
-    print_tracking,
 )
 from isthmus.config.load import Experiment, load_experiment
 from isthmus.config.search_first import first_points
@@ -36,6 +36,12 @@ from isthmus.config.search_space import SearchSpace
 from isthmus.core.errors import DiskFull
 from isthmus.core.ports import RunStore
 from isthmus.core.seeds import derive_seed
+from isthmus.report.comparison_view import (
+    SavedComparison,
+    comparison_view,
+    keep_comparison,
+    kept_comparison,
+)
 from isthmus.report.outbox import Outbox
 from isthmus.report.run_naming import plain_params
 from isthmus.report.study_files import PAGE_FILE, SUMMARY_FILE, write_study_files
@@ -48,7 +54,7 @@ from isthmus.study.judge import levels_of
 from isthmus.study.ledger import Ledger
 from isthmus.study.prospects import Prospects
 from isthmus.study.record_json import study_to_json
-from isthmus.study.records import StudyResult
+from isthmus.study.records import Objective, StudyResult
 from isthmus.study.search import (
     EXPERIMENT_FILE,
     SEARCH_FILE,
@@ -167,6 +173,7 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
         held.callback(lambda: outbox.post(publisher.close))
         tracking = StudyTracking(publisher, outbox, standing)
         tracking.open()
+        outbox.post(partial(_save_view, publisher, prepared), owner="view")
         tracking.take_up(ledger.trials(), experiment.output)
         director = _run_trials(prepared, ledger, tracking)
         if director.disk_full is not None:
@@ -196,6 +203,7 @@ def show_searched(searched: Searched, as_json: bool) -> None:
         Print JSON on stdout instead.
     """
     where = shown(searched.tracking_uri)
+    kept = kept_comparison(searched.folder)
     if as_json:
         print_json(
             {
@@ -205,12 +213,13 @@ def show_searched(searched: Searched, as_json: bool) -> None:
                 "is_unfinished": searched.is_unfinished,
                 "mlflow_run_id": searched.run_id,
                 "tracking_uri": where,
+                "comparison": comparison_json(kept),
             }
         )
         return
     show_study(searched.result)
     out.print(f"figures       {searched.folder / PAGE_FILE}", markup=False)
-    print_tracking(where)
+    print_comparison(kept, where)
     if searched.why_halted is not None:
         out.print(f"ended early   {searched.why_halted}", markup=False)
     elif searched.is_unfinished:
@@ -264,6 +273,16 @@ def _stopper(prepared: PreparedSearch) -> Stopper:
     by_epoch = space.scheduler.unit == "epoch"
     direction = "minimize" if by_epoch else space.objectives[0].direction
     return RayStopper(space.scheduler, direction, n_levels, config.seed)
+
+
+def _save_view(publisher: StudyPublisher, prepared: PreparedSearch) -> None:
+    """Have MLflow's pages list the comparison of the trials, and note where it is."""
+    space = prepared.space
+    sought = [Objective(each.metric, each.direction) for each in space.objectives]
+    view = comparison_view(prepared.folder.name, prepared.study_id, sought, space.space)
+    where = shown(prepared.trial.experiment.tracking_uri)
+    saved = SavedComparison(where, publisher.save_view(view), view.key)
+    keep_comparison(saved, prepared.folder)
 
 
 def _publisher(store: RunStore, prepared: PreparedSearch) -> StudyPublisher:

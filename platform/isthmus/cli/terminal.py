@@ -16,11 +16,14 @@ from rich.text import Text
 
 from isthmus.core.errors import IsthmusError
 from isthmus.core.files import disk_full
+from isthmus.report.comparison_view import SavedComparison
 from isthmus.report.table import Table
 
 P = ParamSpec("P")
 
 PIPE_COLUMNS = 140
+LOCAL_MLFLOW = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves unless it is told otherwise."""
 
 
 def _console(stderr: bool) -> Console:
@@ -137,6 +140,25 @@ def print_tracking(uri: str) -> None:
     """
     view = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri!r}"
     out.print(f"compare runs  {view}", markup=False)
+
+
+def print_comparison(saved: SavedComparison | None, uri: str) -> None:
+    """Say where a search's trials are compared.
+
+    Parameters
+    ----------
+    saved : SavedComparison or None
+        Where the comparison is; None where none was saved.
+    uri : str
+        Of the tracking store, as it may be shown.
+    """
+    if saved is None:
+        print_tracking(uri)
+    elif saved.address is not None:
+        out.print(f"compare runs  {saved.address}", markup=False)
+    else:
+        print_tracking(saved.tracking_uri)
+        out.print(f"  then open   {LOCAL_MLFLOW}/{saved.route}", markup=False)
 
 
 def print_table(table: Table) -> None:

@@ -115,7 +115,7 @@ def run_and_publish(experiment: Experiment) -> Trained:
         outbox = open_things.enter_context(Outbox(lambda line: err.print(line, markup=False)))
         open_things.callback(lambda: outbox.post(publisher.close))
         publish = outbox.listener(publisher)
-        launcher = _launcher(experiment, open_things)
+        launcher = launcher_for(experiment, open_things)
         runner = task_runner(experiment.config.execution, open_things)
         progress = open_things.enter_context(TrialProgress(err))
         tell = tell_all(outbox.require_sound, progress, draw_pictures, publish, remember)
@@ -155,13 +155,26 @@ def show_trained(trained: Trained, as_json: bool) -> None:
     out.print(f"compare runs  {view}", markup=False)
 
 
-def _launcher(experiment: Experiment, open_things: ExitStack) -> Launcher:
-    """One worker trains in this process; several, or one on a cluster, on Ray."""
+def launcher_for(experiment: Experiment, held: ExitStack) -> Launcher:
+    """Choose where folds are trained: one worker in this process; several, or a cluster, on Ray.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its `execution` decides.
+    held : ExitStack
+        Closes what is started.
+
+    Returns
+    -------
+    TrainLauncher
+        Ready.
+    """
     execution = experiment.config.execution
     if execution.workers == 1 and execution.address is None:
         return InProcessLauncher()
     from isthmus.backends.ray_session import ray_session  # noqa: PLC0415
     from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415
 
-    open_things.enter_context(ray_session(execution.address))
+    held.enter_context(ray_session(execution.address))
     return RayTrainLauncher()

@@ -118,6 +118,10 @@ class RunStore(Protocol):
         """Open the run with this key in the named experiment, continuing it where it exists."""
         ...
 
+    def label_experiment(self, experiment: str, tags: Mapping[str, str]) -> str:
+        """Give an experiment, made when missing, the labels it lacks; return its identifier."""
+        ...
+
 
 @dataclass(frozen=True)
 class StoredRun:

@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
@@ -148,7 +147,7 @@ def _fidelity(directory: Path) -> pd.DataFrame | None:
         table = pd.read_csv(
             file, sep="\t", keep_default_na=False, na_values={"value": ["n/a"]}, dtype=text
         )
-        return cast("pd.DataFrame", table[[*text, "value"]].astype({"value": "float64"}))
+        return table[[*text, "value"]].astype({"value": "float64"})
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{file}: must be the table of held-out subjects' scores, but cannot be read "

@@ -53,7 +53,7 @@ def read_fidelity(folder: Path) -> pd.DataFrame:
         table = pd.read_csv(
             path, sep="\t", dtype=text, keep_default_na=False, na_values={"value": ["n/a"]}
         )
-        return cast("pd.DataFrame", table[[*text, "value"]].astype({"value": np.float64}))
+        return table[[*text, "value"]].astype({"value": np.float64})
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{path}: must be the table of the held-out subjects' scores, but cannot be read "
@@ -130,7 +130,7 @@ def compare_groups(
 def _of_column(errors: pd.DataFrame, participants: Participants, column: str) -> GroupsEvidence:
     """Compare the groups of one column."""
     try:
-        groups = _categories(participants, column)
+        groups = group_labels(participants, column)
     except CohortError as error:
         return GroupsEvidence(column, (), 0, str(error))
     labelled = errors.assign(group=errors["participant_id"].map(groups))
@@ -146,8 +146,26 @@ def _of_column(errors: pd.DataFrame, participants: Participants, column: str) ->
     return GroupsEvidence(column, pairs, n_unknown)
 
 
-def _categories(participants: Participants, column: str) -> "pd.Series[Any]":
-    """Read a column as labels, missing where it is; refuse one that makes no groups."""
+def group_labels(participants: Participants, column: str) -> "pd.Series[Any]":
+    """Read a column as labels of groups.
+
+    Parameters
+    ----------
+    participants : Participants
+        Those who are grouped.
+    column : str
+        A column; ``site`` is the cohort's site, whatever its column is called.
+
+    Returns
+    -------
+    Series of str
+        By participant_id; missing where the value is.
+
+    Raises
+    ------
+    CohortError
+        If there is no such column, or it makes no groups.
+    """
     name = participants.site if column == SITE and participants.site else column
     values = participants.column(name)
     distinct = values.dropna().unique()

@@ -214,7 +214,8 @@ def replication_table(report: LockboxReport) -> Table:
             "Asked again is what was significant in development, and nothing else; p by "
             f"permutation within families, alpha = {report.alpha:g} over all of them by Holm's "
             "method. Direction: correlation of the strata's means with development's, which must "
-            "be above 0. Not replicated is no proof of absence: few subjects show large effects alone."
+            "be above 0. Not replicated is no proof of absence: few subjects show large effects "
+            "alone."
         )
     return Table("Development's findings, asked again", columns, rows, note)
 

@@ -1,7 +1,13 @@
 """A decision in tables and sentences: for the terminal, the report page and the model's card."""
 
 from isthmus.promotion.decision import JudgedTrial, PromotionDecision
-from isthmus.promotion.lockbox_tables import tables as lockbox_tables
+from isthmus.promotion.lockbox_words import (
+    fidelity_table,
+    looks_table,
+    ratios_table,
+    replication_table,
+    strata_table,
+)
 from isthmus.promotion.verdict import GateVerdict, failed
 from isthmus.report.strata_words import number
 from isthmus.report.table import Table
@@ -20,18 +26,51 @@ def decision_tables(decision: PromotionDecision) -> tuple[Table, ...]:
     Returns
     -------
     tuple of Table
-        All trials beside all gates; gate by gate what was found of the chosen trial, or of each
-        trial where none passed; the lockbox where it was opened.
+        The gates', then the lockbox's where it was opened.
     """
-    tables = [trials_table(decision)]
+    return (*gate_tables(decision), *lockbox_tables(decision))
+
+
+def gate_tables(decision: PromotionDecision) -> tuple[Table, ...]:
+    """Put what the gates said into tables.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+
+    Returns
+    -------
+    tuple of Table
+        All trials beside all gates; gate by gate what was found of the chosen trial, or of each
+        trial where none passed.
+    """
     chosen = decision.chosen_trial
-    if chosen is None:
-        tables += [gates_table(_title(one), one.verdicts) for one in decision.judged]
-    else:
-        tables.append(gates_table(_title(chosen), decision.verdicts))
-    if decision.lockbox is not None:
-        tables += lockbox_tables(decision.lockbox)
-    return tuple(tables)
+    if chosen is not None:
+        return trials_table(decision), gates_table(_title(chosen), decision.verdicts)
+    each = (gates_table(_title(one), one.verdicts) for one in decision.judged)
+    return trials_table(decision), *each
+
+
+def lockbox_tables(decision: PromotionDecision) -> tuple[Table, ...]:
+    """Put what the lockbox showed into tables that name none of its subjects.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+
+    Returns
+    -------
+    tuple of Table
+        Empty where it was not opened.
+    """
+    report = decision.lockbox
+    if report is None:
+        return ()
+    shown = (looks_table, fidelity_table, ratios_table, strata_table, replication_table)
+    tables = (make(report).labelled(report.leaky) for make in shown)
+    return tuple(table for table in tables if table.rows or table.note)
 
 
 def trials_table(decision: PromotionDecision) -> Table:
@@ -121,4 +160,3 @@ def _title(one: JudgedTrial) -> str:
 def _mark(verdict: GateVerdict) -> str:
     """Write a verdict in a word."""
     return PASSED if verdict.passed else FAILED
-

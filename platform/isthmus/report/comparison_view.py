@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from isthmus.core.files import write_json
+from isthmus.report.run_naming import legal_name
 from isthmus.study.records import Objective
 
 VIEW_FILE = "comparison.json"
@@ -23,8 +24,7 @@ PARAMS = ("model.embedding_size", "model.depth", "model.convolution")
 METRICS = ("validation_mse", "validation_cnr_ratio", "strata_robustness_score")
 """Metrics that are shown whatever the search seeks."""
 
-# MLflow's own: more columns, or a longer label, it does not show.
-_MOST_COLUMNS = 24
+_MOST_COLUMNS, _MOST_AXES = 24, 6  # more cannot be read, and a label has its longest
 _STUDY_TAG, _STATE_TAG = "isthmus.study", "isthmus.state"
 _COMPARED, _EACH = "compared", "each"
 
@@ -101,13 +101,14 @@ def comparison_view(
     >>> view.state["orderByKey"], view.state["orderByAsc"]
     ('metrics.`validation_mse`', True)
     """
-    sought = [objective.metric for objective in objectives]
+    sought = [legal_name(objective.metric) for objective in objectives]
     metrics = list(dict.fromkeys([*sought, *METRICS]))
     params = list(dict.fromkeys([*PARAMS, *varied]))[: _MOST_COLUMNS - len(metrics)]
     columns = [*(f"params.`{path}`" for path in params), *(f"metrics.`{name}`" for name in metrics)]
-    named = study_name.replace("'", "''")
+    mark = '"' if "'" in study_name else "'"  # the language of filters has no escapes
+    of_study = f"tags.`{_STUDY_TAG}` = {mark}{study_name}{mark}"
     state = {
-        "searchFilter": f"tags.`{_STUDY_TAG}` = '{named}' and tags.`{_STATE_TAG}` = 'finished'",
+        "searchFilter": f"{of_study} and tags.`{_STATE_TAG}` = 'finished'",
         "orderByKey": f"metrics.`{sought[0]}`",
         "orderByAsc": objectives[0].direction == "minimize",
         "selectedColumns": columns,
@@ -214,7 +215,13 @@ def _charts(
 ) -> list[dict[str, Any]]:
     """Describe the charts: all settings against all metrics, what differs, and each metric."""
     charts = [
-        _chart("PARALLEL", _COMPARED, selectedParams=list(params), selectedMetrics=list(metrics)),
+        # The last axis colours the lines: the objective that ranks.
+        _chart(
+            "PARALLEL",
+            _COMPARED,
+            selectedParams=list(params[:_MOST_AXES]),
+            selectedMetrics=list(reversed(metrics)),
+        ),
         _chart(
             "DIFFERENCE",
             _COMPARED,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from isthmus.core.ports import RunLogger, RunStore
 from isthmus.report.publish import NOTE_TAG, TrackingPublisher
-from isthmus.report.run_naming import run_name
+from isthmus.report.run_naming import described, run_name
 from isthmus.trial.events import TrialStarted
 from isthmus.trial.replay import is_published, mark_published, replay
 
@@ -94,7 +94,7 @@ class ParentPublisher:
             run.log_artifact(file, folder)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Label the run, or describe it (``mlflow.note.content``).
+        """Label the run.
 
         Parameters
         ----------
@@ -102,6 +102,17 @@ class ParentPublisher:
             Labels that may change from one sitting to the next.
         """
         self._parent().set_tags(tags)
+
+    def describe(self, markdown: str) -> None:
+        """Describe the run, with the pictures that are among its files.
+
+        Parameters
+        ----------
+        markdown : str
+            Its pictures are named as the run's artifacts are.
+        """
+        run = self._parent()
+        run.set_tags({NOTE_TAG: described(markdown, run.run_id)})
 
     def finish(self, succeeded: bool) -> None:
         """Close the run.
@@ -146,7 +157,7 @@ class ParentPublisher:
 
             def open_trial(event: TrialStarted, tags: Mapping[str, str]) -> RunLogger:
                 name = f"{title} {run_name(event.config, event.digest)}"
-                return self._parent().child(name, {**tags, **labels, NOTE_TAG: note})
+                return self._parent().child(name, {**labels, NOTE_TAG: note, **tags})
 
             self._trials[key] = TrackingPublisher(open_trial, note)
         return self._trials[key]

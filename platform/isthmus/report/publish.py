@@ -13,7 +13,7 @@ from isthmus.core.files import write_text
 from isthmus.core.ports import EpochEvent, RunLogger, RunStore
 from isthmus.report.across_summary import across_metrics
 from isthmus.report.fold_files import ACROSS, STRATA, draw_fold, draw_trial, summary_text
-from isthmus.report.run_naming import flat_params, legal_names, run_name
+from isthmus.report.run_naming import described, flat_params, legal_names, run_name
 from isthmus.report.strata_words import stability_in_words, strata_in_words
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.record import RobustnessReport
@@ -159,10 +159,10 @@ class TrackingPublisher:
         """Open the trial's run with settings, digests and facts."""
         config = event.config
         self._tags = {
-            "isthmus.trial": event.digest,
-            **{f"isthmus.{name}_digest": digest for name, digest in event.identity.items()},
             "isthmus.family": config.model.family,
             "isthmus.leaky": str(config.volumes.normalisation.leaky).lower(),
+            "isthmus.trial": event.digest,
+            **{f"isthmus.{name}_digest": digest for name, digest in event.identity.items()},
         }
         run = self._open(event, self._tags)
         if self._trial is not None and self._trial.run_id != run.run_id:
@@ -234,7 +234,8 @@ class TrackingPublisher:
             if (directory / ACROSS_FILE).exists():
                 self._send(run, directory / ACROSS_FILE, ACROSS)
         tables = "\n\n".join(filter(None, (self._note, summary_text(result))))
-        run.set_tags({NOTE_TAG: tables, "isthmus.succeeded": str(result.succeeded)})
+        note = described(tables, run.run_id)
+        run.set_tags({NOTE_TAG: note, "isthmus.succeeded": str(result.succeeded)})
         self._finish(run, result.succeeded)
         mark_published(directory, run.run_id)
 

@@ -4,9 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.paths import flatten
+
+FIRST_SECTIONS = ("model", "training", "volumes", "stratification", "controls", "cohort")
 
 
 def run_name(config: ExperimentConfig, digest: str) -> str:
@@ -32,6 +35,27 @@ def run_name(config: ExperimentConfig, digest: str) -> str:
     )
 
 
+def trial_title(number: int) -> str:
+    """Begin the name of a search's trial so that a list in the order of names is in theirs.
+
+    Parameters
+    ----------
+    number : int
+        The trial's, from 0.
+
+    Returns
+    -------
+    str
+        The number has at least three digits.
+
+    Examples
+    --------
+    >>> trial_title(7)
+    'trial 007'
+    """
+    return f"trial {number:03d}"
+
+
 def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]:
     """List the settings that can change a result by dotted path.
 
@@ -44,9 +68,17 @@ def flat_params(config: ExperimentConfig) -> dict[str, str | int | float | bool]
     -------
     dict
         Exactly the settings that the digest covers, which is what the run is found by. Numbers
-        and booleans as they are, the rest as compact JSON or text.
+        and booleans as they are, the rest as compact JSON or text. What is compared most comes
+        first, for a tracking store's page lists them in this order.
     """
-    return plain_params(flatten(config.identifying_settings()))
+    leaves = flatten(config.identifying_settings())
+    return plain_params(dict(sorted(leaves.items(), key=lambda leaf: _place(leaf[0]))))
+
+
+def _place(path: str) -> int:
+    """Say where a setting stands in a list of settings; those of one place keep their order."""
+    section = path.partition(".")[0]
+    return FIRST_SECTIONS.index(section) if section in FIRST_SECTIONS else len(FIRST_SECTIONS)
 
 
 def plain_params(leaves: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
@@ -71,6 +103,35 @@ def plain_params(leaves: Mapping[str, Any]) -> dict[str, str | int | float | boo
         path: value if isinstance(value, str | int | float) else json.dumps(value)
         for path, value in leaves.items()
     }
+
+
+def described(markdown: str, run_id: str) -> str:
+    """Write a description so that MLflow's page of the run shows the pictures in it.
+
+    Parameters
+    ----------
+    markdown : str
+        Its pictures are named as the run's artifacts are.
+    run_id : str
+        The run's identifier.
+
+    Returns
+    -------
+    str
+        Each picture by the address that the server gives artifacts from. A name that has an
+        address already stays as it is.
+
+    Examples
+    --------
+    >>> described("![Front](front.png)", "4f6e")
+    '![Front](get-artifact?path=front.png&run_uuid=4f6e)'
+    """
+
+    def placed(picture: re.Match[str]) -> str:
+        path = quote(picture["path"], safe="")
+        return f"![{picture['title']}](get-artifact?path={path}&run_uuid={run_id})"
+
+    return re.sub(r"!\[(?P<title>[^\]]*)\]\((?P<path>[^):?]+)\)", placed, markdown)
 
 
 def legal_name(name: str) -> str:

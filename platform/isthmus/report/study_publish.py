@@ -1,12 +1,14 @@
 """Publishing a search: a run for the study, below it one for each trial, below that its folds."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from isthmus.core.ports import RunStore
+from isthmus.report.comparison_view import ComparisonView
 from isthmus.report.parent_publish import REASON_TAG, STATE_TAG, ParentPublisher
 from isthmus.report.publish import TrackingPublisher
-from isthmus.report.run_naming import legal_names
+from isthmus.report.run_naming import legal_names, trial_title
 from isthmus.study.records import OPEN, OVER, Objective, Point, StudyResult, TrialRecord
 
 
@@ -44,6 +46,22 @@ class StudyPublisher(ParentPublisher):
         super().__init__(store, study_name, study_id, experiment_name, params, tags, files)
         self._course_up_to = 0
 
+    def save_view(self, view: ComparisonView) -> str:
+        """Have the store's pages list a comparison of the study's trials.
+
+        Parameters
+        ----------
+        view : ComparisonView
+            What it shows.
+
+        Returns
+        -------
+        str
+            The store's name of the experiment, by which the view is reached.
+        """
+        label = view.label(round(1000 * time.time()))
+        return self._store.label_experiment(self._experiment, label)
+
     def trial(self, number: int, point: Point) -> TrackingPublisher:
         """Make the publisher of one trial, or take the one that was made; nothing is written yet.
 
@@ -66,7 +84,7 @@ class StudyPublisher(ParentPublisher):
             **{f"isthmus.point.{path}": str(value) for path, value in point.items()},
         }
         note = f"Trial {number} of {self._name}: {values}"
-        return self._below(number, f"trial {number}", labels, note)
+        return self._below(number, trial_title(number), labels, note)
 
     def after_trial(self, record: TrialRecord, result: StudyResult) -> None:
         """Close the run of a trial that is over, and follow what the study has come to.
@@ -93,7 +111,9 @@ class StudyPublisher(ParentPublisher):
             if not self._end(record.number, succeeded, tags) and record.digest is None:
                 # It failed before it could say what it was.
                 labels = {f"isthmus.point.{path}": str(v) for path, v in record.point.items()}
-                run = study.child(f"trial {record.number} {record.state}", {**labels, **tags})
+                run = study.child(
+                    f"{trial_title(record.number)} {record.state}", {**labels, **tags}
+                )
                 run.finish(succeeded)
         self._write_course(result)
         self._trials.pop(record.number, None)

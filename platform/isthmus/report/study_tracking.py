@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from isthmus.report.outbox import Outbox
-from isthmus.report.publish import NOTE_TAG
 from isthmus.report.study_publish import StudyPublisher
 from isthmus.study.events import StudyEvent, TrialBegun, TrialOver, TrialRetried, TrialTold
 from isthmus.study.records import Point, StudyResult, TrialRecord
@@ -88,7 +87,7 @@ class StudyTracking:
             Whether the search came to its end.
         """
         self._outbox.post(partial(self._publisher.publish_files, tuple(files)))
-        self._outbox.post(partial(self._publisher.set_tags, {NOTE_TAG: summary}))
+        self._outbox.post(partial(self._publisher.describe, summary))
         self._outbox.post(partial(self._publisher.finish, succeeded))
 
     def _take_up(self, record: TrialRecord, folder: Path, result: StudyResult) -> None:

@@ -45,7 +45,7 @@ def test_a_trial_hangs_below_its_study_and_its_folds_below_it(ran):
     assert top == "small:id"
     assert tree.runs[top]["files"] == [("", "split.json")]
     assert tree.runs[top]["params"] == {"sampler": "tpe"}
-    assert tree.runs[trial]["name"].startswith("trial 3 T1w+FA E64")
+    assert tree.runs[trial]["name"].startswith("trial 003 T1w+FA E64")
     assert folds == [f"{trial}/fold 0", f"{trial}/fold 1"]
     assert {run["status"] for run in tree.runs.values()} == {"finished"}
     tags = tree.runs[trial]["tags"]
@@ -110,7 +110,7 @@ def test_a_trial_that_failed_before_it_began_has_a_run_and_an_infeasible_one_has
     for record in (failed, infeasible):
         study.after_trial(record, result(failed, infeasible))
     _, run = tree.runs.values()
-    assert (run["name"], run["status"]) == ("trial 0 failed", "failed")
+    assert (run["name"], run["status"]) == ("trial 000 failed", "failed")
     assert run["tags"]["isthmus.point.model.embedding_size"] == "64"
     assert "no such image" in run["tags"]["isthmus.reason"]
 
@@ -153,7 +153,7 @@ def test_what_an_earlier_sitting_left_is_written_once(ran, tmp_path):
         mark.unlink(missing_ok=True)
     tree, record = Tree(), over(0, values=(0.2, 1.0))
     assert study_publisher(tree).publish_left(record, folder, result(record))
-    (trial,) = [run for run in tree.runs.values() if run["name"].startswith("trial 0")]
+    (trial,) = [run for run in tree.runs.values() if run["name"].startswith("trial 000")]
     assert trial["status"] == "finished"
     assert {name for _, name in trial["files"]} >= {"trial.json", "summary.md", "controls.png"}
     folds = [run for run in tree.runs.values() if run["name"].startswith("fold")]

@@ -14,7 +14,7 @@ from isthmus.promotion.gates.held import (
     require_all_folds,
     unknown,
 )
-from isthmus.promotion.verdict import GateVerdict
+from isthmus.promotion.verdict import GateVerdict, Scalar
 
 _METRIC = "validation_mse"
 # Errors on the normalised scale are comparable where images, people and inputs are the same.
@@ -42,12 +42,17 @@ def judge_champion(
 
     Notes
     -----
+    A trial is not worse than itself, whatever the margin.
+
     An interval pairs the folds, which both must share; it is that of the corrected resampled t of
     the logarithms. The mean compares the trials' means, for which the same images, participants
     and modalities suffice; other folds add to its error, and nothing says how much.
     """
     if champion is None:
         return unknown("champion", settings.margin, "Nothing is recorded of what the champion did.")
+    if challenger.digest == champion.digest:
+        words = f"The challenger is the champion's own trial ({champion.digest[:12]})."
+        return GateVerdict("champion", True, 0.0, settings.margin, words, {"ratio": 1.0})
     try:
         require_all_folds(challenger)
         require_all_folds(champion)
@@ -65,7 +70,7 @@ def judge_champion(
     if not passed:
         end = "The mean" if ratio.percent is None else "The interval's upper end"
         words += f" {miss(ratio.high, 1 + settings.margin, 'above', end)}"
-    numbers = {
+    numbers: dict[str, Scalar] = {
         "ratio": ratio.mean,
         "low": ratio.low,
         "high": ratio.high,

@@ -3,7 +3,7 @@
 from isthmus.config.promotion.gates import LatencyGate, SizeGate
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.held import in_short, miss, unknown
-from isthmus.promotion.verdict import GateVerdict
+from isthmus.promotion.verdict import GateVerdict, Scalar
 
 
 def judge_size(evidence: TrialEvidence, settings: SizeGate) -> GateVerdict:
@@ -67,7 +67,11 @@ def judge_latency(evidence: TrialEvidence, settings: LatencyGate) -> GateVerdict
     )
     if not passed:
         words += f" {miss(found.median_seconds, settings.max_seconds, 'above', 'It')}"
-    numbers = {"device": found.device, "machine": found.machine, "n": len(found.seconds)}
+    numbers: dict[str, Scalar] = {
+        "device": found.device,
+        "machine": found.machine,
+        "n": len(found.seconds),
+    }
     return GateVerdict(
         "latency", passed, found.median_seconds, settings.max_seconds, words, numbers
     )

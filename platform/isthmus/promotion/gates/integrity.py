@@ -3,7 +3,7 @@
 from isthmus.config.promotion.gates import IntegrityGate, NotLeakyGate
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.held import unknown
-from isthmus.promotion.verdict import GateVerdict
+from isthmus.promotion.verdict import GateVerdict, Scalar
 
 _MOST_SHOWN = 5
 
@@ -42,7 +42,7 @@ def judge_integrity(evidence: TrialEvidence, settings: IntegrityGate) -> GateVer
         f"{len(wrong)} of {len(evidence.integrity)} checks do not agree. {' '.join(said)}{more} "
         "Restore the files, or run the trial again in a folder of its own."
     )
-    numbers = {
+    numbers: dict[str, Scalar] = {
         "n_checks": len(evidence.integrity),
         "files": ", ".join(sorted({one.file for one in wrong})),
     }

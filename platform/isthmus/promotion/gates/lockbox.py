@@ -142,8 +142,7 @@ def _judge_replication(report: LockboxReport, settings: ReplicationGate) -> Gate
     gate, needed = "lockbox.replication", settings.min_replicated
     n_asked = len(report.replications)
     counts = {
-        verdict: report.count(verdict)
-        for verdict in ("replicated", "not_replicated", "untestable")  # type: ignore[arg-type]
+        verdict: report.count(verdict) for verdict in ("replicated", "not_replicated", "untestable")
     }
     found, testable = counts["replicated"], n_asked - counts["untestable"]
     names = [

@@ -50,7 +50,7 @@ def judge_strata(evidence: TrialEvidence, settings: StrataGate) -> GateVerdict:
     significant, enough = p_value <= settings.alpha, len(robust) >= settings.min_robust
     words = [_p_in_words(selection, p_value, settings.alpha)]
     if not significant:
-        words.append(miss(p_value, settings.alpha, "above", "It"))
+        words.append(miss(p_value, settings.alpha, "above", "The p-value"))
     words.append(
         f"Robust in at least {settings.min_share_of_folds:.0%} of {len(evidence.folds)} folds: "
         f"{', '.join(robust) or 'none'}; {settings.min_robust} asked for."
@@ -138,9 +138,10 @@ def _p_in_words(selection: SelectionEvidence, p_value: float, alpha: float) -> s
             "naive p is the adjusted one, and too small if the trial was picked out of several."
         )
     naive = "-" if selection.p_naive is None else in_short(selection.p_naive)
+    trials = "1 trial" if selection.n_trials == 1 else f"{selection.n_trials} trials"
     return (
         f"The best association ({selection.target}) has p = {in_short(p_value)} adjusted for "
-        f"{selection.n_trials} trials ({naive} as if it were the only one); {asked}."
+        f"{trials} ({naive} as if it were the only one); {asked}."
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from isthmus.report.ablation.publish import AblationPublisher
 from isthmus.report.outbox import Outbox
-from isthmus.report.publish import NOTE_TAG
 from isthmus.study.ablation.events import (
     AblationEvent,
     ArmFailed,
@@ -109,7 +108,7 @@ class AblationTracking:
         """
         self._outbox.post(partial(self._publisher.conclude, result))
         self._outbox.post(partial(self._publisher.publish_files, tuple(files)))
-        self._outbox.post(partial(self._publisher.set_tags, {NOTE_TAG: summary}))
+        self._outbox.post(partial(self._publisher.describe, summary))
         self._outbox.post(partial(self._publisher.finish, succeeded))
 
     def _take_up(self, run: ArmRun, directory: Path, state: str, reason: str) -> None:

@@ -40,9 +40,7 @@ def arm_sections(bundle: ReportBundle) -> dict[str, Section]:
     """
     if bundle.ablation is None:
         return {}
-    sections = {
-        part.key: section_of(bundle.ablation, part) for part in arm_parts(bundle.ablation)
-    }
+    sections = {part.key: section_of(bundle.ablation, part) for part in arm_parts(bundle.ablation)}
     kept = bundle.side_by_side
     if kept is not None:
         picture = Picture(kept.png, kept.alternative)

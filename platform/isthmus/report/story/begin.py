@@ -38,11 +38,14 @@ def cohort_chapter(bundle: ReportBundle) -> Chapter:
     """
     cohort = bundle.cohort
     kinds = {"search": "a search", "ablation": "an ablation", "trial": "one trial"}
-    asked = bundle.question or {
-        "search": "Which settings serve best? The search's file says no more (`description`).",
-        "ablation": "The ablation's question could not be read.",
-        "trial": "What does this one experiment give, and what must it beat?",
-    }[bundle.kind]
+    asked = (
+        bundle.question
+        or {
+            "search": "Which settings serve best? The search's file says no more (`description`).",
+            "ablation": "The ablation's question could not be read.",
+            "trial": "What does this one experiment give, and what must it beat?",
+        }[bundle.kind]
+    )
     sought = [
         f"Sought: {one.metric}, {'less' if one.direction == 'minimize' else 'more'} is better."
         for one in (bundle.study.objectives if bundle.study else ())
@@ -56,7 +59,9 @@ def cohort_chapter(bundle: ReportBundle) -> Chapter:
         "for what the chapter on promotion says of them.",
     )
     blocks: list[Block] = [
-        said("The question", f"This is {kinds[bundle.kind]} of {bundle.experiment}.", asked, *sought)
+        said(
+            "The question", f"This is {kinds[bundle.kind]} of {bundle.experiment}.", asked, *sought
+        )
     ]
     if cohort.n_subjects is None:
         blocks.append(nothing("The cohort", "It is not known: see what is missing, at the end."))
@@ -170,7 +175,6 @@ def _of_trial(bundle: ReportBundle) -> tuple[Block, ...]:
     if bundle.details and bundle.details[0].result.failures:
         blocks.append(failures_table(bundle.details[0].result))
     return tuple(blocks)
-
 
 
 def _cohort_table(bundle: ReportBundle) -> Table:

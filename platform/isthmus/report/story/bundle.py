@@ -126,10 +126,8 @@ class KeptPicture:
         Unique within its trial; a file's name without its ending.
     title : str
         What it is.
-    alternative : str
-        What is to be seen on it, in words.
-    png_base64 : str
-        The picture.
+    alternative, png_base64 : str
+        What is to be seen on it, in words; and the picture.
     participant_id : str or None
         Who is shown.
     fold : int or None
@@ -215,10 +213,8 @@ class TrialDetail:
 
     Attributes
     ----------
-    label : str
+    label, number : str, and int or None
         As of its `TrialBrief`.
-    number : int or None
-        Likewise.
     folder : str
         Name of its folder.
     is_whole : bool

@@ -68,7 +68,9 @@ def limits_chapter(bundle: ReportBundle) -> Chapter:
     blocks: list[Block] = [said("Limits", *_limits(bundle))]
     if bundle.missing:
         blocks.append(said("What is missing from this report", *bundle.missing, warns=True))
-    again = "Type these in the folder that the study's folder is in; what is finished is not run."
+    again = (
+        "Type these in the folder that the study's folder is in; what is finished is not repeated."
+    )
     blocks.append(said("To run it again", again, *bundle.commands))
     blocks += with_rows((_identity_table(bundle), _origin_table(bundle), _settings_table(bundle)))
     return Chapter(
@@ -94,7 +96,8 @@ def _limits(bundle: ReportBundle) -> tuple[str, ...]:
         "Whoever picks the best of many trials must quote the adjusted p-value."
         if bundle.kind == "search"
         else "",
-        "Stratum, factor and effect are of these scanners, sites and ages.",
+        "Strata, factors and effects are of these people, scanners and sites; nothing here says "
+        "that they hold elsewhere.",
         "Normalisation saw the held-out subjects of some trials: their numbers flatter."
         if any(one.leaky for one in bundle.trials)
         else "",

@@ -118,6 +118,8 @@ def gather_bundle(
     elif (folder / RECORD_FILE).exists() or (folder / RESULT_FILE).exists():
         found = _ablation(folder, experiment, chosen)
     else:
+        if chosen is not None:
+            raise ConfigError(f"{folder}: is one trial, which leads; got {chosen} to lead instead.")
         found = _trial(folder)
     output = folder if found.kind == "trial" else folder.parent
     details = _details(found.leading, output, n_details)

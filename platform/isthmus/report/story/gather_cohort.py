@@ -87,9 +87,7 @@ def count_lockbox(store_url: str) -> int | None:
     return len(seal.participant_ids) if seal else 0
 
 
-def _declared(
-    experiment: Experiment, facts: Mapping[str, str | int | float]
-) -> CohortSummary:
+def _declared(experiment: Experiment, facts: Mapping[str, str | int | float]) -> CohortSummary:
     """Take what settings and facts say."""
     config = experiment.config
     subjects, families = facts.get("n_subjects"), facts.get("n_families")

@@ -162,14 +162,14 @@ def controls_chapter(bundle: ReportBundle) -> Chapter:
     if lead is None or not lead.result.folds:
         blocks: tuple[Block, ...] = (nothing("Controls", NO_FOLD),)
     else:
-        result = lead.result
+        result, tables = lead.result, tuple[Table, ...]()
         if result.succeeded:
             words = controls_verdict(result)
             png, absent = png_of(controls_figure(result)), ""
             tables = (fidelity_table(result), controls_table(result), probes_table(result))
         else:
             words = absent = "A fold failed, so no mean over folds is shown."
-            png, tables = None, ()
+            png = None
         figure = picture_section("controls-figure", CONTROLS_CAPTION, png, words, absent)
         blocks = (
             said(f"Of {lead.label}", words, until_now(lead)),
@@ -267,9 +267,7 @@ def _beside_table(bundle: ReportBundle) -> Table:
     rows = []
     for detail in bundle.details:
         summary = detail.result.summary
-        cells = [
-            f"{summary[name].mean:.4g}" if name in summary else "-" for name in CONTROL_LABELS
-        ]
+        cells = [f"{summary[name].mean:.4g}" if name in summary else "-" for name in CONTROL_LABELS]
         rows.append((detail.label, str(len(detail.result.folds)), *cells))
     columns = ("trial", "folds", *CONTROL_LABELS.values())
     note = "Mean held-out MSE over folds; trials with fewer folds are no match for the others."
@@ -290,4 +288,3 @@ def lead_of_story(bundle: ReportBundle) -> TrialDetail | None:
         The first in full; None before any fold has finished.
     """
     return bundle.details[0] if bundle.details else None
-

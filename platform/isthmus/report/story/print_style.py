@@ -26,15 +26,19 @@ section > div[id^="figure-"] { min-width: 0; overflow-x: auto; }
 }
 @page { size: A4; margin: 15mm 13mm; }
 @media print {
-  body { max-width: none; margin: 0; padding: 0; font-size: 9.5pt; color: black; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; margin: 0; padding: 0; font-size: 1rem; color: black; }
   .skip, .modebar-container, .updatemenu-container { display: none !important; }
   .chapter { break-before: page; margin-top: 0; }
+  .chapter:first-of-type { break-before: auto; }
   h1, h2, h3, .reads, .not-shown { break-after: avoid; }
   section, figure, .lead, tr, img { break-inside: avoid; }
   .lead, .reads, .note, .not-shown { max-width: none; }
   .table { overflow: visible; }
+  section > div[id^="figure-"] { overflow: visible; max-width: none !important; }
   table { font-size: 7pt; width: 100%; }
-  th, td { padding: 0.1rem 0.3rem; overflow-wrap: anywhere; }
+  th, td { padding: 0.1rem 0.25rem; overflow-wrap: break-word; }
+  th { overflow-wrap: anywhere; }
   thead { display: table-header-group; }
   img { max-height: 235mm; }
   a { color: black; text-decoration: underline; }

@@ -38,14 +38,14 @@ def bundled(inputs: BundleInputs, folder: Path) -> Bundled:
     return Bundled(inputs, folder, record, load_bundle(folder, "cpu"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def of_fold(ran, tmp_path_factory) -> Bundled:
     """Of the first fold of a trial, with a mask and with strata."""
     inputs = BundleInputs.of_fold(prepare_trial(ran.experiment), 0)
     return bundled(inputs, tmp_path_factory.mktemp("bundles") / "fold-0")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def of_refit(tmp_path_factory) -> Bundled:
     """Of a training that withheld images, without mask, strata or held-out subjects."""
     folder = tmp_path_factory.mktemp("refit")

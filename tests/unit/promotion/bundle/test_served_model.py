@@ -1,13 +1,13 @@
 """A served model: what it reads, what it says, and what it refuses."""
 
 import gzip
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from isthmus.core.errors import ImageError
-from isthmus.training.controls import MODEL
 from isthmus.training.evaluate import evaluate
 from isthmus.volumes.space import Space, resample
 from isthmus.volumes.store import open_store
@@ -25,7 +25,7 @@ def held_out(of_fold):
 
 
 @pytest.fixture(scope="module")
-def x_MDHW(of_fold, held_out):
+def volumes(of_fold, held_out):
     return of_fold.served.read_images(image_files(of_fold, held_out))
 
 
@@ -48,14 +48,13 @@ def test_every_subject_is_embedded_as_the_trial_embedded_it(of_fold):
         assert np.array_equal(of_fold.served.embed(stored), found)
 
 
-def test_the_error_is_the_one_that_training_reports(of_fold, held_out, x_MDHW):
+def test_the_error_is_the_one_that_training_reports(of_fold, held_out, volumes):
     encoder = of_fold.served.encoder
     table = evaluate(encoder, of_fold.inputs.store, [held_out], "none")
     reported = table[table["metric"] == "mse"].set_index("modality")["value"]
-    found = of_fold.served.predict(x_MDHW)
+    found = of_fold.served.predict(volumes)
     assert found.errors == pytest.approx(reported.to_dict(), rel=1e-6)
     assert found.error == pytest.approx(reported.mean(), rel=1e-6)
-    assert MODEL == "model"
 
 
 def test_subjects_fall_into_the_strata_they_were_clustered_into(of_fold):
@@ -73,24 +72,24 @@ def test_subjects_fall_into_the_strata_they_were_clustered_into(of_fold):
         assert by_name[name].membership == pytest.approx(1.0, abs=1e-4)
 
 
-def test_what_was_never_seen_is_called_strange_and_what_was_is_not(of_fold, x_MDHW):
-    usual = of_fold.served.predict(x_MDHW)
+def test_what_was_never_seen_is_called_strange_and_what_was_is_not(of_fold, volumes):
+    usual = of_fold.served.predict(volumes)
     assert not usual.out_of_distribution
     assert 0.0 <= usual.error_percentile <= 100.0
-    noise = np.random.default_rng(0).permuted(x_MDHW.reshape(2, -1), axis=1)
-    strange = of_fold.served.predict(noise.reshape(x_MDHW.shape))
+    noise = np.random.default_rng(0).permuted(volumes.reshape(2, -1), axis=1)
+    strange = of_fold.served.predict(noise.reshape(volumes.shape))
     assert strange.out_of_distribution
     assert strange.error_percentile == 100.0
     assert strange.error > usual.error
 
 
-def test_a_reconstruction_is_in_image_units_and_keeps_the_affine(of_fold, x_MDHW, tmp_path):
+def test_a_reconstruction_is_in_image_units_and_keeps_the_affine(of_fold, volumes, tmp_path):
     served, store = of_fold.served, of_fold.inputs.store
-    assert served.predict(x_MDHW).reconstruction_MDHW is None
-    prediction = served.predict(x_MDHW, reconstruct=True)
+    assert served.predict(volumes).reconstruction_MDHW is None
+    prediction = served.predict(volumes, reconstruct=True)
     normaliser = served.encoder.normaliser
     wanted = normaliser.invert(
-        served.encoder.reconstruct_volume(normaliser.apply(x_MDHW)), x_MDHW
+        served.encoder.reconstruct_volume(normaliser.apply(volumes)), volumes
     )
     assert np.array_equal(prediction.reconstruction_MDHW, wanted)
     for ending in ("nii", "nii.gz"):
@@ -113,20 +112,20 @@ def test_a_reconstruction_is_in_image_units_and_keeps_the_affine(of_fold, x_MDHW
     ],
 )
 def test_a_reconstruction_that_cannot_be_written_is_refused(
-    of_fold, x_MDHW, tmp_path, modality, name, reconstruct, words
+    of_fold, volumes, tmp_path, modality, name, reconstruct, words
 ):
-    prediction = of_fold.served.predict(x_MDHW, reconstruct=reconstruct)
+    prediction = of_fold.served.predict(volumes, reconstruct=reconstruct)
     with pytest.raises(ImageError, match=words):
         of_fold.served.save_reconstruction(prediction, modality, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lacking_modality_is_refused_by_a_model_that_needs_all(of_fold, held_out, x_MDHW):
+def test_a_lacking_modality_is_refused_by_a_model_that_needs_all(of_fold, held_out, volumes):
     files = image_files(of_fold, held_out)
     with pytest.raises(ImageError, match="got none of FA: this model was not trained"):
         of_fold.served.read_images({"T1w": files["T1w"]})
     with pytest.raises(ImageError, match="got none of FA"):
-        of_fold.served.predict(x_MDHW, np.array([True, False]))
+        of_fold.served.predict(volumes, np.array([True, False]))
     with pytest.raises(ImageError, match="Did you mean 'T1w'"):
         of_fold.served.read_images({**files, "T1W": files["T1w"]})
 
@@ -146,16 +145,16 @@ def test_a_lacking_modality_is_refused_by_a_model_that_needs_all(of_fold, held_o
         (lambda x: np.full_like(x, np.nan), "At least one of T1w, FA must be given"),
     ],
 )
-def test_arrays_that_cannot_be_used_are_refused(of_fold, x_MDHW, make, words):
+def test_arrays_that_cannot_be_used_are_refused(of_fold, volumes, make, words):
     for use in (of_fold.served.predict, of_fold.served.embed):
         with pytest.raises(ImageError, match=words):
-            use(make(x_MDHW))
+            use(make(volumes))
 
 
-def test_a_mask_of_given_images_must_be_one(of_fold, x_MDHW):
+def test_a_mask_of_given_images_must_be_one(of_fold, volumes):
     for mask in ([1, 1], [True], [[True, True]]):
         with pytest.raises(ImageError, match="mask of given images must be of bool"):
-            of_fold.served.predict(x_MDHW, mask)
+            of_fold.served.predict(volumes, mask)
 
 
 def write_nifti(path, voxels, affine):
@@ -163,14 +162,17 @@ def write_nifti(path, voxels, affine):
     return path
 
 
-def test_files_are_refused_for_the_reasons_that_ingest_gives(of_fold, held_out, x_MDHW, tmp_path):
+def test_files_are_refused_for_the_reasons_that_ingest_gives(of_fold, held_out, volumes, tmp_path):
     files, affine = image_files(of_fold, held_out), of_fold.inputs.store.affine
-    grid = x_MDHW.shape[1:]
-    holed = x_MDHW[0].copy()
+    grid = volumes.shape[1:]
+    holed = volumes[0].copy()
     holed[0, 0, 0] = np.nan
     cases = {
-        "grid must be 16x16x16, got 17x16x16": (np.pad(x_MDHW[0], ((0, 1), (0, 0), (0, 0))), affine),
-        "affine must be the cohort's": (x_MDHW[0], affine @ np.diag([-1.0, 1.0, 1.0, 1.0])),
+        "grid must be 16x16x16, got 17x16x16": (
+            np.pad(volumes[0], ((0, 1), (0, 0), (0, 0))),
+            affine,
+        ),
+        "affine must be the cohort's": (volumes[0], affine @ np.diag([-1.0, 1.0, 1.0, 1.0])),
         "voxels must be finite": (holed, affine),
         "must not be constant": (np.ones(grid), affine),
         "of the cohort's mask must have non-zero": (np.eye(16)[:, :, None] * np.ones(16), affine),
@@ -225,21 +227,19 @@ def test_a_bundle_without_strata_puts_nobody_into_one(of_refit):
 
 
 def test_another_grid_follows_the_rules_of_a_store_that_resamples(
-    of_fold, held_out, x_MDHW, tmp_path
+    of_fold, held_out, volumes, tmp_path
 ):
-    from dataclasses import replace
-
     record = of_fold.record
     rules = replace(of_fold.served.image_rules, resample=True)
     served = replace(of_fold.served, record=record, image_rules=rules)
     files, affine = image_files(of_fold, held_out), of_fold.inputs.store.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ [1, 0, 0]
-    wider = np.pad(x_MDHW[0], ((1, 1), (0, 0), (0, 0)))
+    wider = np.pad(volumes[0], ((1, 1), (0, 0), (0, 0)))
     path = write_nifti(tmp_path / "wider.nii", wider, affine)
     read = served.read_images({**files, "T1w": path})
     wanted = resample(wider, Space(wider.shape, affine), record.space)
     assert np.array_equal(read[0], wanted)
-    np.testing.assert_allclose(read[0], x_MDHW[0], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(read[0], volumes[0], rtol=1e-5, atol=1e-3)
 
 
 def test_the_store_is_not_needed_to_serve(of_fold, held_out):

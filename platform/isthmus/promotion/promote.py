@@ -1,0 +1,328 @@
+"""From a study to a model in the registry: gates, choice, champion, lockbox, bundle.
+
+What is found is kept below the study's folder, so that the same command goes on where it stopped:
+
+    promotion/decision.json              the latest decision, refused or not
+    promotion/refit-<trial>/             one last training, where that was asked for
+    promotion/<encoder>/                 lockbox-look-<n>.json, bundle/, card.md, evidence.json ...
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from isthmus.config.promotion.gates import PromotionConfig
+from isthmus.core.errors import ConfigError, PromotionRefused
+from isthmus.core.ports import EpochListener, ModelRegistry
+from isthmus.promotion.aliases import CHAMPION
+from isthmus.promotion.choice import Candidate, choose
+from isthmus.promotion.contest import Contest, typical_fold
+from isthmus.promotion.decision import (
+    ChosenEncoder,
+    JudgedTrial,
+    PromotionDecision,
+    Registered,
+    write_decision,
+)
+from isthmus.promotion.developed import Developed, load_developed
+from isthmus.promotion.evidence_gather import Measure, gather_evidence
+from isthmus.promotion.gates.judge import judge
+from isthmus.promotion.gates.lockbox import judge_lockbox
+from isthmus.promotion.lockbox import evaluate_lockbox
+from isthmus.promotion.lockbox_record import LockboxReport, finished_look
+from isthmus.promotion.refit import refit, refit_strata
+from isthmus.promotion.registering import Package, is_of, judge_succession, register
+from isthmus.promotion.verdict import failed, refusal
+from isthmus.trial.run import Launcher, PreparedTrial, load_trial
+
+FOLDER = "promotion"
+# Files that are not what their records say are no evidence of this model, whatever the reason.
+_NEVER_OVERRIDDEN = "integrity"
+_log = logging.getLogger("isthmus.promotion")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """What is asked for.
+
+    Attributes
+    ----------
+    gates : PromotionConfig
+        Gates and thresholds.
+    model : str
+        Name of the registered model.
+    trial : int or None
+        Only this one; None: all finished trials, of which one is chosen.
+    refit : bool
+        Train once more, on all development subjects.
+    override : str or None
+        Why the model goes on although gates fail; for one trial alone.
+    challenger : bool
+        Stop short of the champion: the model becomes ``challenger``.
+    """
+
+    gates: PromotionConfig
+    model: str
+    trial: int | None = None
+    refit: bool = False
+    override: str | None = None
+    challenger: bool = False
+
+
+@dataclass(frozen=True)
+class Means:
+    """By what a promotion is carried out.
+
+    Attributes
+    ----------
+    registry : ModelRegistry
+        Where the model goes.
+    launcher : TrainLauncher
+        Where a refit is trained.
+    measure : callable
+        Measures an encoder's latency by its folder.
+    tell : callable
+        Hears in a sentence what is done next.
+    on_epoch : callable
+        Hears of each epoch of a refit.
+    """
+
+    registry: ModelRegistry
+    launcher: Launcher
+    measure: Measure
+    tell: Tell
+    on_epoch: EpochListener
+
+
+def promote(contest: Contest, request: PromotionRequest, means: Means) -> PromotionDecision:
+    """Judge a study's trials, choose one, look into the lockbox, and register the model.
+
+    Parameters
+    ----------
+    contest : Contest
+        The finished trials.
+    request : PromotionRequest
+        What is asked for.
+    means : Means
+        By what it is carried out.
+
+    Returns
+    -------
+    PromotionDecision
+        With the version in the registry, or refused; either is written down below the study's
+        folder, the first in the registry too.
+
+    Raises
+    ------
+    ConfigError
+        If a trial is asked for that has not finished, or a reason to override is not given for
+        one trial.
+    IsthmusError
+        If the lockbox cannot be opened, or the registry does not take the model.
+
+    Notes
+    -----
+    Nothing but files below the study's folder is changed before every gate has spoken. The
+    champion is compared with before the lockbox is opened. A look that was taken at this encoder
+    and its strata is read back, never taken again.
+    """
+    _check(contest, request)
+    decision = _judge_all(contest, request, means)
+    decision = _choose(contest, request, decision, means.tell)
+    folder = contest.folder / FOLDER
+    if decision.chosen is None:
+        return _written(decision, folder)
+    prepared = contest.prepared(decision.chosen.trial)
+    developed = load_developed(prepared.directory / f"fold-{decision.chosen.fold}")
+    if request.refit:
+        decision, developed = _refit(decision, prepared, folder, means)
+    own = folder / developed.fitted.encoder_id
+    champion = means.registry.find(request.model, CHAMPION)
+    if champion is not None and is_of(champion, developed):
+        words = (f"Version {champion.version} is this very encoder.",)
+        registered = Registered(request.model, champion.version, words)
+        return _written(replace(decision, outcome="already", registered=registered), folder)
+    if champion is not None and request.gates.champion and not request.challenger:
+        succession = judge_succession(decision, request.gates.champion, champion, means.registry)
+        decision = replace(decision, succession=succession)
+    if _may_go_on(decision, request):
+        decision = _open_lockbox(decision, request, prepared, developed, own, means.tell)
+    if not _may_go_on(decision, request):
+        return _written(decision, folder)
+    decision = replace(decision, outcome="challenger" if request.challenger else "champion")
+    package = Package(prepared, developed, own, request.model)
+    return _written(register(decision, package, means.registry, means.tell), folder)
+
+
+def refusal_of(decision: PromotionDecision) -> PromotionRefused:
+    """Say which gates refused, and by how much.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused.
+
+    Returns
+    -------
+    PromotionRefused
+        To be raised.
+    """
+    chosen = decision.chosen_trial
+    if chosen is not None:
+        return PromotionRefused(refusal(f"Trial {chosen.number}", decision.verdicts))
+    lines = [refusal(f"Trial {one.number}", one.verdicts) for one in decision.judged]
+    return PromotionRefused("\n".join(["No trial can be promoted.", *lines]))
+
+
+def _check(contest: Contest, request: PromotionRequest) -> None:
+    """Refuse what cannot be asked for."""
+    numbers = sorted(contest.directories)
+    if request.trial is not None and request.trial not in numbers:
+        raise ConfigError(
+            f"--trial must be a finished trial of {contest.name}, one of "
+            f"{', '.join(map(str, numbers))}, got {request.trial}."
+        )
+    if request.override is not None:
+        if not request.override.strip():
+            raise ConfigError("--override must be given a reason, which is recorded; it is blank.")
+        if request.trial is None and len(numbers) > 1:
+            raise ConfigError(
+                f"--override must be for one trial, but {len(numbers)} have finished. Say which "
+                "one the reason is for: --trial N."
+            )
+
+
+def _judge_all(contest: Contest, request: PromotionRequest, means: Means) -> PromotionDecision:
+    """Ask every trial the gates that come before the lockbox."""
+    wanted = [request.trial] if request.trial is not None else sorted(contest.directories)
+    everybody = contest.prepared(wanted[0]).participants
+    selection = contest.selection(everybody)
+    judged = []
+    for number in wanted:
+        means.tell(f"trial {number}: evidence and gates")
+        directory = contest.directories[number]
+        evidence = gather_evidence(
+            directory,
+            contest.study,
+            number if contest.study else None,
+            means.measure if request.gates.gates.latency else None,
+            request.gates.columns,
+            selection,
+        )
+        verdicts = judge(evidence, request.gates)
+        judged.append(JudgedTrial(number, directory.name, evidence, verdicts))
+    return PromotionDecision(
+        study=contest.name,
+        key=contest.key,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        gates=request.gates.model_dump(mode="json"),
+        judged=tuple(judged),
+        chosen=None,
+        succession=None,
+        lockbox=None,
+        lockbox_verdicts=(),
+        outcome="refused",
+        override=(request.override or "").strip(),
+    )
+
+
+def _choose(
+    contest: Contest, request: PromotionRequest, decision: PromotionDecision, tell: Tell
+) -> PromotionDecision:
+    """Choose a trial, and of its encoders the one in the middle."""
+    number, steps = _number(contest, request, decision)
+    if number is None:
+        return decision
+    result = load_trial(contest.directories[number])
+    fold = typical_fold(result)
+    encoder = next(one.encoder_id for one in result.folds if one.number == fold)
+    steps = (
+        *steps,
+        f"Of its {len(result.folds)} encoders that of fold {fold} stands for it, whose held-out "
+        "error is the median.",
+    )
+    for step in steps:
+        tell(step)
+    return replace(decision, chosen=ChosenEncoder(number, encoder, fold, steps))
+
+
+def _number(
+    contest: Contest, request: PromotionRequest, decision: PromotionDecision
+) -> tuple[int | None, tuple[str, ...]]:
+    """Choose among the trials that passed; one that was asked for may be overridden."""
+    if len(decision.judged) == 1 and (request.trial is not None or contest.study is None):
+        (one,) = decision.judged
+        tampered = [v for v in failed(one.verdicts) if v.gate == _NEVER_OVERRIDDEN]
+        if one.passed:
+            return one.number, (f"Trial {one.number} is the one that was asked for; it passed.",)
+        if request.override is None or tampered:
+            return None, ()
+        return one.number, (f"Trial {one.number} is asked for in spite of its gates.",)
+    assert contest.study is not None
+    records = {record.number: record for record in contest.study.trials}
+    candidates = [Candidate(records[one.number], one.verdicts) for one in decision.judged]
+    choice = choose(candidates, contest.study.objectives)
+    return choice.chosen, choice.steps
+
+
+def _refit(
+    decision: PromotionDecision, prepared: PreparedTrial, folder: Path, means: Means
+) -> tuple[PromotionDecision, Developed]:
+    """Train once more, on all development subjects."""
+    assert decision.chosen is not None
+    experiment, directory = prepared.experiment, folder / f"refit-{prepared.digest[:12]}"
+    means.tell("one last training, on all development subjects")
+    fitted = refit(experiment, directory, means.launcher, means.on_epoch)
+    refit_strata(experiment, directory, fitted)
+    steps = (
+        *decision.chosen.steps[:-1],
+        "It was trained once more on all development subjects: no development subject was held "
+        "out for this model, and the lockbox is its only held-out number.",
+    )
+    chosen = replace(decision.chosen, encoder_id=fitted.encoder_id, fold=None, steps=steps)
+    return replace(decision, chosen=chosen), load_developed(directory)
+
+
+def _written(decision: PromotionDecision, folder: Path) -> PromotionDecision:
+    """Write a decision down, refused or not."""
+    write_decision(decision, folder)
+    return decision
+
+
+def _may_go_on(decision: PromotionDecision, request: PromotionRequest) -> bool:
+    """Whether nothing refuses so far, or all that does is overridden."""
+    return not failed(decision.verdicts) or request.override is not None
+
+
+def _open_lockbox(
+    decision: PromotionDecision,
+    request: PromotionRequest,
+    prepared: PreparedTrial,
+    developed: Developed,
+    own: Path,
+    tell: Tell,
+) -> PromotionDecision:
+    """Look into the lockbox, unless that was done for this encoder, or nothing asks for it."""
+    if not any(True for _ in request.gates.lockbox.asked()):
+        tell("the lockbox stays shut: the gates ask nothing of it")
+        return decision
+    report = finished_look(own, developed.fitted.encoder_id, developed.table.digest)
+    if report is None:
+        tell("the lockbox is opened")
+        report = _look(decision, prepared, developed, own)
+    else:
+        tell(f"look {report.number} into the lockbox was at this encoder, and is read again")
+    verdicts = judge_lockbox(report, request.gates)
+    return replace(decision, lockbox=report, lockbox_verdicts=verdicts)
+
+
+def _look(
+    decision: PromotionDecision, prepared: PreparedTrial, developed: Developed, own: Path
+) -> LockboxReport:
+    """Take a look that is written down."""
+    reason = f"promotion of {developed.fitted.encoder_id} from {decision.study}"
+    return evaluate_lockbox(prepared.experiment, developed, reason, own)

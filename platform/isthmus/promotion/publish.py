@@ -1,0 +1,52 @@
+"""A decision in the tracking store: with the run of the study, or trial, that it is about."""
+
+import logging
+
+from isthmus.core.ports import RunReader, StoredRun
+from isthmus.promotion.contest import Contest
+from isthmus.promotion.decision import DECISION_FILE, PromotionDecision
+from isthmus.promotion.promote import FOLDER
+from isthmus.promotion.registering import CARD_FILE
+from isthmus.promotion.words import outcome_in_words
+from isthmus.report.run_naming import legal_names
+
+OUTCOME_TAG, MODEL_TAG = "isthmus.promotion", "isthmus.promoted_model"
+_STUDY_TAG, _TRIAL_TAG = "isthmus.study_id", "isthmus.trial"
+_log = logging.getLogger("isthmus.promotion")
+
+
+def publish_decision(decision: PromotionDecision, contest: Contest, reader: RunReader) -> None:
+    """Write a decision to the run of what it is about; the run's status stays as it is.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+    contest : Contest
+        The study or trial.
+    reader : RunReader
+        The tracking store. Where it has no such run nothing is written, which is said.
+    """
+    run = _run_of(contest, reader)
+    if run is None:
+        _log.info("the tracking store has no run of %s: the decision is not in it", contest.name)
+        return
+    logger = reader.logger(run.run_id)
+    folder = contest.folder / FOLDER
+    logger.log_artifact(folder / DECISION_FILE, FOLDER)
+    tags = {OUTCOME_TAG: outcome_in_words(decision)}
+    if decision.registered is not None:
+        tags[MODEL_TAG] = f"{decision.registered.model}/{decision.registered.version}"
+    if decision.chosen is not None and (folder / decision.chosen.encoder_id / CARD_FILE).is_file():
+        logger.log_artifact(folder / decision.chosen.encoder_id / CARD_FILE, FOLDER)
+    if decision.lockbox is not None:
+        logger.log_metrics(legal_names(decision.lockbox.metrics()))
+    logger.set_tags(tags)
+
+
+def _run_of(contest: Contest, reader: RunReader) -> StoredRun | None:
+    """Find the run of a study by its id, of a trial by its digest."""
+    tag = _TRIAL_TAG if contest.study is None else _STUDY_TAG
+    runs = (run for run in reader.tagged(tag) if run.tags[tag] == contest.key)
+    # The folds of a trial have its digest too; a trial that a study ran has a run below it.
+    return next((run for run in runs if "isthmus.fold" not in run.tags), None)
