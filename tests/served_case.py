@@ -50,9 +50,7 @@ def train_case(folder: Path, real: bool) -> Case:
     table = pd.read_parquet(trial.directory / "fold-0" / "embeddings.parquet")
     row = table[table["role"] == "validation"].iloc[0]
     values_E = row.filter(like="embedding_").to_numpy(np.float64)
-    return Case(
-        folder / "bundle", record, folder / "cohort", row["participant_id"], values_E, real
-    )
+    return Case(folder / "bundle", record, folder / "cohort", row["participant_id"], values_E, real)
 
 
 def _write_real(folder: Path) -> Path:

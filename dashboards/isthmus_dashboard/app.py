@@ -8,7 +8,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 from flask import Flask, Response, abort, request
 from plotly.utils import PlotlyJSONEncoder
 
@@ -36,7 +36,9 @@ _INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-def make_app(source: Source, hosts: Collection[str] = LOOPBACK) -> Dash:
+def make_app(
+    source: Source, hosts: Collection[str] = LOOPBACK, refresh_seconds: int = REFRESH_SECONDS
+) -> Dash:
     """Make the application.
 
     Parameters
@@ -46,6 +48,8 @@ def make_app(source: Source, hosts: Collection[str] = LOOPBACK) -> Dash:
     hosts : collection of str
         Names under which it may be asked for; an IP address that is not on loopback only if
         ``*`` is among them.
+    refresh_seconds : int
+        How often the page looks whether anything is new.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def make_app(source: Source, hosts: Collection[str] = LOOPBACK) -> Dash:
         suppress_callback_exceptions=True,
         add_log_handler=False,
     )
-    app.layout = _frame()
+    app.layout = _frame(refresh_seconds)
     _follow(app, context)
     _guard(server, app, hosts)
     return app
@@ -112,15 +116,17 @@ def is_allowed(host: str, hosts: Collection[str]) -> bool:
     return True
 
 
-def _frame() -> Piece:
+def _frame(seconds: int) -> Piece:
     """Lay out what stands on every page."""
     refresh = dcc.Checklist(
-        id="refresh", options=[{"label": " Refresh every 5 s", "value": "on"}], value=["on"]
+        id="refresh",
+        options=[{"label": f" Refresh every {seconds} s", "value": "on"}],
+        value=["on"],
     )
     return html.Div(
         [
             dcc.Location(id="at", refresh=False),
-            dcc.Interval(id="tick", interval=REFRESH_SECONDS * 1000),
+            dcc.Interval(id="tick", interval=seconds * 1000),
             dcc.Store(id="shown"),
             html.Header([html.A("isthmus", href="/", className="brand"), refresh]),
             html.Main(
@@ -150,14 +156,26 @@ def _follow(app: Dash, context: Context) -> None:
     app.callback(chosen, planes, *at, prevent_initial_call=True)(_move)
 
 
-def _show(context: Context, pathname: str, search: str, tick: int, shown: str | None) -> Any:
+def _show(
+    context: Context, pathname: str, search: str, tick: int, shown: dict[str, Any] | None
+) -> Any:
     """Draw what the address leads to, unless it is what stands there already."""
-    parts = [part for part in render(context, read_address(pathname, search)) if part != ""]
+    before, address = shown or {}, read_address(pathname, search)
+    was = read_address(before.get("pathname"), before.get("search"))
+    if ctx.triggered_id == "at" and images.only_moved(was, address):
+        found = _standing(context, pathname, search)
+        props = images.moved_props(context, found, address) if found and address else {}
+        for name, value in props:
+            set_props(name, value)
+        if props:
+            return no_update, {**before, "pathname": pathname, "search": search, "digest": ""}
+    parts = [part for part in render(context, address) if part != ""]
     seen = json.dumps(parts, cls=PlotlyJSONEncoder).encode()
     digest = hashlib.sha256(seen).hexdigest()
     # What has not changed is not drawn again under the reader's eyes.
-    same = ctx.triggered_id == "tick" and digest == shown
-    return (no_update, no_update) if same else (parts, digest)
+    if ctx.triggered_id == "tick" and digest == before.get("digest"):
+        return no_update, no_update
+    return parts, {"pathname": pathname, "search": search, "digest": digest}
 
 
 def _pause(chosen: list[str] | None) -> bool:

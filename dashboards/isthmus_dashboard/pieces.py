@@ -219,11 +219,28 @@ def position(name: str, label: str, at: int, last: int) -> Piece:
         value=at,
         className="position",
     )
-    return html.Div(
-        [html.Label(f"{label}: {at} of {last}", htmlFor=f"choice-{name}"), field],
-        className="choice",
-        key=name,
+    words = html.Label(
+        position_words(label, at, last), htmlFor=f"choice-{name}", id=f"label-{name}"
     )
+    return html.Div([words, field], className="choice", key=name)
+
+
+def position_words(label: str, at: int, last: int) -> str:
+    """Say where a slider is.
+
+    Parameters
+    ----------
+    label : str
+        What moves.
+    at, last : int
+        As `position` takes them.
+
+    Returns
+    -------
+    str
+        Its label.
+    """
+    return f"{label}: {at} of {last}"
 
 
 def choices(*offered: Piece) -> Piece:

@@ -20,8 +20,30 @@
     }
   });
 
+  // Who works by keys keeps hold of a field that is drawn anew.
+  var held = null;
+  document.addEventListener("focusin", function (event) {
+    held = event.target;
+  });
+  document.addEventListener("focusout", function (event) {
+    setTimeout(function () {
+      if (held === event.target && held.isConnected) {
+        held = null;
+      }
+    });
+  });
+  function hold() {
+    if (held && held.id && !held.isConnected && document.activeElement === document.body) {
+      var again = document.getElementById(held.id);
+      if (again) {
+        again.focus({ preventScroll: true });
+      }
+    }
+  }
+
   // A list keeps what was chosen in it, also when the address changed by a click or by going back.
   function follow() {
+    hold();
     document.querySelectorAll("select[data-chosen]").forEach(function (field) {
       if (field.value !== field.dataset.chosen) {
         field.value = field.dataset.chosen;

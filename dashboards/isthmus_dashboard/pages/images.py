@@ -1,6 +1,7 @@
 """A subject's images in three linked planes: input, reconstruction and difference."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from dash import html
@@ -11,12 +12,12 @@ from isthmus.trial.panels import PLANES, Panel, load_panels
 from isthmus_dashboard.addresses import Address
 from isthmus_dashboard.context import Chosen, Context, choose_trial, fold_choice, trial_choice
 from isthmus_dashboard.people import experiment_of
-from isthmus_dashboard.pieces import Piece, choice, choices, graph, notice, position
+from isthmus_dashboard.pieces import Piece, choice, choices, graph, notice, position, position_words
 from isthmus_dashboard.plane_charts import AXES, plane_chart_of
 from isthmus_dashboard.scans import Cut, Scan, cuts_kept, cuts_of
 from isthmus_dashboard.source import Missing, Standing
 
-GRAPH = "plane"
+GRAPH, WHERE = "plane", "where"
 STEPS = ("i", "j", "k")
 PANELS_FILE = "panels.npz"
 _AXIS_WORDS = ("Sagittal slice", "Coronal slice", "Axial slice")
@@ -68,12 +69,10 @@ def images_page(context: Context, standing: Standing, address: Address) -> list[
         position(STEPS[axis], _AXIS_WORDS[axis], at[axis], scan.x_MDHW.shape[axis + 1] - 1)
         for axis in range(3)
     ]
-    x, y, z = (scan.affine @ np.array([*at, 1.0]))[:3]
-    where = f"Voxel {at[0]}, {at[1]}, {at[2]}: {x:.1f}, {y:.1f}, {z:.1f} mm."
     return [
         choices(*first, people, _modality_choice(scan.modalities, modality)),
         choices(*sliders),
-        html.P(f"{where} Move the sliders, or choose a voxel in a plane.", role="status"),
+        html.P(_where(scan, at), id=WHERE, role="status"),
         _planes(cuts_of(scan, modality, at), at),
         html.P(_SCALE, className="note"),
     ]
@@ -154,6 +153,78 @@ def moved_to(plane: int, across: float, upwards: float) -> dict[str, int]:
     """
     right, up = AXES[plane]
     return {STEPS[right]: round(across), STEPS[up]: round(upwards)}
+
+
+def only_moved(was: Address | None, now: Address | None) -> bool:
+    """Tell whether nothing but the crosshair of the same images moved.
+
+    Parameters
+    ----------
+    was, now : Address or None
+        Where one was and is.
+
+    Returns
+    -------
+    bool
+        Then figures can be replaced where they stand.
+    """
+    if was is None or now is None or (was.study, was.page) != (now.study, now.page):
+        return False
+    if now.page != "images" or was == now:
+        return False
+    fixed = [
+        {name: value for name, value in one.choices.items() if name not in STEPS}
+        for one in (was, now)
+    ]
+    return fixed[0] == fixed[1]
+
+
+def moved_props(
+    context: Context, standing: Standing, address: Address
+) -> list[tuple[Any, dict[str, Any]]]:
+    """List what changes on the page where the crosshair moved.
+
+    Parameters
+    ----------
+    context : Context
+        What may be looked at.
+    standing : Standing
+        The study.
+    address : Address
+        With the new voxel.
+
+    Returns
+    -------
+    list of (object, dict)
+        Name and properties of each component; empty where there are no volumes.
+    """
+    try:
+        chosen = choose_trial(context, standing, address)
+        subject = address.get("subject") or chosen.fold.strata.participant_ids[0]
+        scan = scan_of(context, standing, chosen, subject)
+    except (IsthmusError, OSError):
+        return []
+    at = voxel_of(address, scan)
+    cuts = cuts_of(scan, _modality(address, scan.modalities), at)
+    props: list[tuple[Any, dict[str, Any]]] = [(WHERE, {"children": _where(scan, at)})]
+    for axis, cut in enumerate(cuts):
+        right, up = AXES[axis]
+        chart = plane_chart_of(cut, (at[right], at[up]))
+        last = scan.x_MDHW.shape[axis + 1] - 1
+        words = position_words(_AXIS_WORDS[axis], at[axis], last)
+        props += [
+            ({"type": GRAPH, "plane": axis}, {"figure": chart}),
+            (f"choice-{STEPS[axis]}", {"value": at[axis]}),
+            (f"label-{STEPS[axis]}", {"children": words}),
+        ]
+    return props
+
+
+def _where(scan: Scan, at: tuple[int, int, int]) -> str:
+    """Say where the planes cross."""
+    x, y, z = (scan.affine @ np.array([*at, 1.0]))[:3]
+    where = f"Voxel {at[0]}, {at[1]}, {at[2]}: {x:.1f}, {y:.1f}, {z:.1f} mm."
+    return f"{where} Move the sliders, or choose a voxel in a plane."
 
 
 def _planes(cuts: Sequence[Cut], at: tuple[int, int, int] | None) -> Piece:

@@ -165,7 +165,7 @@ def fetch_bundle(store: MlflowRunStore, version: ModelVersion, destination: Path
         with store._answers(f"give the files of {what}"):
             kept = get_artifact_repository(version.source, tracking_uri=store.tracking_uri)
             kept.download_artifacts("MLmodel", beside)
-            inside = _bundle_path(folder / "MLmodel", what)
+            inside = _within(folder, _artifacts(folder / "MLmodel", what)["bundle"], what)
             kept.download_artifacts(inside, beside)
         bundle = folder / inside
         if not bundle.is_dir():
@@ -173,18 +173,63 @@ def fetch_bundle(store: MlflowRunStore, version: ModelVersion, destination: Path
         bundle.rename(destination)
 
 
-def _bundle_path(file: Path, what: str) -> str:
-    """Read out of a model's description where its bundle is, which must be within the model."""
+def fetch_extra(
+    store: MlflowRunStore, version: ModelVersion, label: str, folder: Path
+) -> Path | None:
+    """Copy a file that was registered with a version.
+
+    Parameters
+    ----------
+    store : MlflowRunStore
+        Where it is.
+    version : ModelVersion
+        Which.
+    label : str
+        Its name among the extras.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    Path or None
+        None where the version has no such file.
+
+    Raises
+    ------
+    TrackingError
+        If the version holds no model of isthmus, or names a file outside itself.
+    """
+    what = f"{version.name}, version {version.version}"
+    with store._answers(f"give {label} of {what}"):
+        kept = get_artifact_repository(version.source, tracking_uri=store.tracking_uri)
+        kept.download_artifacts("MLmodel", str(folder))
+        known = _artifacts(folder / "MLmodel", what)
+        if label not in known:
+            return None
+        inside = _within(folder, known[label], what)
+        kept.download_artifacts(inside, str(folder))
+    return folder / inside
+
+
+def _artifacts(file: Path, what: str) -> dict[str, str]:
+    """Read out of a model's description where its parts are."""
     try:
         description = yaml.safe_load(file.read_text(encoding="utf-8"))
-        inside = str(description["flavors"]["python_function"]["artifacts"]["bundle"]["path"])
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError):
+        parts = description["flavors"]["python_function"]["artifacts"]
+        found = {str(name): str(part["path"]) for name, part in parts.items()}
+        found["bundle"]
+    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
         raise TrackingError(
             f"{what}: must hold a bundle of isthmus, but its MLmodel names none. Was it "
             "registered by isthmus promote?"
         ) from None
+    return found
+
+
+def _within(folder: Path, inside: str, what: str) -> str:
+    """Refuse a part of a model that lies outside of it."""
     try:
-        confine(file.parent, inside)
+        confine(folder, inside)
     except CohortError:
         raise TrackingError(
             f"{what}: must hold its bundle within its own files, but its MLmodel names "

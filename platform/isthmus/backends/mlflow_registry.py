@@ -11,6 +11,7 @@ from isthmus.backends.mlflow_model import (
     BUNDLE_TAG,
     content_digest,
     fetch_bundle,
+    fetch_extra,
     log_bundle,
     run_for,
 )
@@ -302,6 +303,25 @@ class MlflowModelRegistry:
         """
         fetch_bundle(self._store, version, destination)
         return destination
+
+    def extra(self, version: ModelVersion, label: str, folder: Path) -> Path | None:
+        """Copy a file that was registered with a version; None where it has none of that name.
+
+        Parameters
+        ----------
+        version : ModelVersion
+            As the registry gave it.
+        label : str
+            The file's name among the extras.
+        folder : Path
+            Where to.
+
+        Returns
+        -------
+        Path or None
+            The copy.
+        """
+        return fetch_extra(self._store, version, label, folder)
 
     def _model(self, name: str) -> Any:
         """Ask for a registered model; None where there is none."""

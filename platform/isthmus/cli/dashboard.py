@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from isthmus.cli.compare import RUNS, load_study
 from isthmus.cli.terminal import Traceback, command, err, out
 from isthmus.core.errors import ConfigError
 from isthmus.core.ports import RunReader
+
+if TYPE_CHECKING:
+    from dash import Dash
+
+    from isthmus_dashboard.source import Source
 
 DEFAULT_PORT = 8050
 
@@ -32,6 +37,9 @@ Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a f
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen at; there is no authentication.")
 ]
+Refresh = Annotated[
+    int, typer.Option("--refresh", min=1, metavar="SECONDS", help="How often to look again.")
+]
 
 
 @command
@@ -40,12 +48,17 @@ def dashboard(
     output: Output = None,
     port: Port = DEFAULT_PORT,
     host: Host = "127.0.0.1",
+    refresh: Refresh = 5,
     traceback: Traceback = False,
 ) -> None:
     """Show studies in the browser, also while they run: progress, front, verdicts, images."""
     hosts = allowed_hosts(host)
+    # Dash takes a second to import.
+    from isthmus_dashboard.app import make_app  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="isthmus-dashboard-") as scratch:
-        serve(tracking_uri, output, Path(scratch), host, port, hosts)
+        source = source_of(tracking_uri, output, Path(scratch))
+        serve(make_app(source, hosts, refresh), host, port)
 
 
 def allowed_hosts(host: str) -> tuple[str, ...]:
@@ -73,15 +86,8 @@ def allowed_hosts(host: str) -> tuple[str, ...]:
     return (*LOOPBACK, host, "*")
 
 
-def serve(
-    tracking_uri: str | None,
-    output: Path | None,
-    scratch: Path,
-    host: str,
-    port: int,
-    hosts: tuple[str, ...],
-) -> None:
-    """Serve the view until interrupted.
+def source_of(tracking_uri: str | None, output: Path | None, scratch: Path) -> "Source":
+    """Say where the studies are; nothing is asked yet.
 
     Parameters
     ----------
@@ -91,38 +97,56 @@ def serve(
         Folder of the trials' folders.
     scratch : Path
         Folder for what is fetched from the store.
-    host, port : str, int
-        Where to listen.
-    hosts : tuple of str
-        Names under which it may be asked for.
+
+    Returns
+    -------
+    Source
+        For `isthmus_dashboard.app.make_app`.
 
     Raises
     ------
     ConfigError
-        If the URI is of an unknown kind, or the port cannot be had.
+        If the URI is of an unknown kind.
+    """
+    from isthmus_dashboard.folder_source import FolderSource  # noqa: PLC0415
+    from isthmus_dashboard.tracked_source import TrackedSource  # noqa: PLC0415
+
+    if tracking_uri is None:
+        return FolderSource(output or RUNS, load_study)
+    # MLflow takes seconds to import.
+    from isthmus.backends.mlflow_reader import MlflowRunReader  # noqa: PLC0415
+    from isthmus.backends.tracking_uri import checked_uri, shown  # noqa: PLC0415
+
+    uri = checked_uri(tracking_uri)
+
+    def connect() -> RunReader:
+        return MlflowRunReader(uri)
+
+    return TrackedSource(shown(uri), connect, scratch, output)
+
+
+def serve(app: "Dash", host: str, port: int) -> None:
+    """Serve the view until interrupted.
+
+    Parameters
+    ----------
+    app : dash.Dash
+        As `isthmus_dashboard.app.make_app` makes it.
+    host : str
+        Where to listen.
+    port : int
+        Likewise; 0 for one that is free.
+
+    Raises
+    ------
+    ConfigError
+        If the port cannot be had.
     """
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    from isthmus_dashboard.app import make_app  # noqa: PLC0415
-    from isthmus_dashboard.folder_source import FolderSource  # noqa: PLC0415
-    from isthmus_dashboard.source import Source  # noqa: PLC0415
-    from isthmus_dashboard.tracked_source import TrackedSource  # noqa: PLC0415
-
-    source: Source = FolderSource(output or RUNS, load_study)
-    if tracking_uri is not None:
-        # MLflow takes seconds to import.
-        from isthmus.backends.mlflow_reader import MlflowRunReader  # noqa: PLC0415
-        from isthmus.backends.tracking_uri import checked_uri, shown  # noqa: PLC0415
-
-        uri = checked_uri(tracking_uri)
-
-        def connect() -> RunReader:
-            return MlflowRunReader(uri)
-
-        source = TrackedSource(shown(uri), connect, scratch, output)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request helps nobody
     try:
-        server = make_server(host, port, make_app(source, hosts).server, threaded=True)
+        server = make_server(host, port, app.server, threaded=True)
     except (OSError, SystemExit) as error:  # werkzeug ends the process where a port is taken
         raise ConfigError(
             f"--host and --port must be free to listen at, but {host}:{port} is not "

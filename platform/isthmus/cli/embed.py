@@ -23,7 +23,7 @@ from isthmus.cli.terminal import (
     print_json,
 )
 from isthmus.config.execution import ExecutionConfig
-from isthmus.core.errors import ConfigError
+from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.promotion.bundle.record import BUNDLE_FILE, read_record
 from isthmus.promotion.embed import EmbedReport, EmbedRunner, check_places, embed
 from isthmus.promotion.embed_files import ModelLabel
@@ -97,7 +97,6 @@ def embed_command(
     place = find_cohort(cohort, images)
     check_places(output, reconstructions, place.experiment.cohort_root)
     execution = _execution(place.execution, workers, device, address)
-    check_workers(execution)
     with _model(model, output, tracking_uri or place.tracking_uri) as found:
         record = read_record(found.folder)
         subjects = subjects_of(place, record.modalities, not record.accepts_missing)
@@ -135,7 +134,12 @@ def _execution(
     changes |= {"address": address} if address is not None else {}
     if changes.get("device") not in (None, "auto", "cpu", "cuda"):
         raise ConfigError(f"--device must be auto, cpu or cuda, got {device!r}.")
-    return given.model_copy(update=changes)
+    execution = given.model_copy(update=changes)
+    try:
+        check_workers(execution)
+    except ResourceError as error:
+        raise ResourceError(f"{error} Of `isthmus embed` that is --workers.") from None
+    return execution
 
 
 def _runner(execution: ExecutionConfig) -> EmbedRunner:

@@ -172,16 +172,17 @@ def run_promotion(
     with ExitStack() as held:
         held.enter_context(lock_folder(contest.folder))
         registry = MlflowModelRegistry(uri)
+        reader: RunReader = MlflowRunReader(uri)
         progress = held.enter_context(TrialProgress(err))
         means = Means(
             registry=registry,
+            reader=reader,
             launcher=_launcher(contest, request, held),
             measure=measure_latency,
             tell=lambda line: err.print(line, markup=False),
             on_epoch=progress,
         )
         decision = carry_out(contest, request, means)
-        reader: RunReader = MlflowRunReader(uri)
         publish_decision(decision, contest, reader)
     return Promoted(decision, contest.folder / FOLDER, uri)
 

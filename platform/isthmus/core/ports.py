@@ -238,7 +238,7 @@ class ModelRegistry(Protocol):
         ...
 
     def find(self, name: str, which: str) -> ModelVersion | None:
-        """Look up the version that an alias points at, or that has a number; None: there is none."""
+        """Look up the version that an alias points at, or that has a number, if there is one."""
         ...
 
     def versions(self, name: str) -> tuple[ModelVersion, ...]:
@@ -271,4 +271,8 @@ class ModelRegistry(Protocol):
 
     def download(self, version: ModelVersion, destination: Path) -> Path:
         """Copy a version's bundle to a folder that is made for it; return that folder."""
+        ...
+
+    def extra(self, version: ModelVersion, label: str, folder: Path) -> Path | None:
+        """Copy a file that was registered with a version; None where it has none of that name."""
         ...

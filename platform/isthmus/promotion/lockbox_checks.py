@@ -83,6 +83,7 @@ def before_look(experiment: Experiment, developed: Developed, reason: str) -> Be
     everybody = load_participants(experiment)
     _require_members(folder, everybody)
     require_fits(url, experiment, everybody)
+    _require_unseen(folder, developed, everybody)
     store = open_store(url)
     fold, strata = developed.fold, developed.strata
     absent = sorted(

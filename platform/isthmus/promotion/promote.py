@@ -15,7 +15,7 @@ from pathlib import Path
 
 from isthmus.config.promotion.gates import PromotionConfig
 from isthmus.core.errors import ConfigError, PromotionRefused
-from isthmus.core.ports import EpochListener, ModelRegistry
+from isthmus.core.ports import EpochListener, ModelRegistry, RunReader
 from isthmus.promotion.aliases import CHAMPION
 from isthmus.promotion.choice import Candidate, choose
 from isthmus.promotion.contest import Contest, typical_fold
@@ -34,6 +34,7 @@ from isthmus.promotion.lockbox import evaluate_lockbox
 from isthmus.promotion.lockbox_record import LockboxReport, finished_look
 from isthmus.promotion.refit import refit, refit_strata
 from isthmus.promotion.registering import Package, is_of, judge_succession, register
+from isthmus.promotion.tracked import TRIAL_TAG, find_run
 from isthmus.promotion.verdict import failed, refusal
 from isthmus.trial.run import Launcher, PreparedTrial, load_trial
 
@@ -81,6 +82,8 @@ class Means:
     ----------
     registry : ModelRegistry
         Where the model goes.
+    reader : RunReader
+        The tracking store beside it.
     launcher : TrainLauncher
         Where a refit is trained.
     measure : callable
@@ -92,6 +95,7 @@ class Means:
     """
 
     registry: ModelRegistry
+    reader: RunReader
     launcher: Launcher
     measure: Measure
     tell: Tell
@@ -154,7 +158,8 @@ def promote(contest: Contest, request: PromotionRequest, means: Means) -> Promot
     if not _may_go_on(decision, request):
         return _written(decision, folder)
     decision = replace(decision, outcome="challenger" if request.challenger else "champion")
-    package = Package(prepared, developed, own, request.model)
+    run = find_run(means.reader, TRIAL_TAG, prepared.digest)
+    package = Package(prepared, developed, own, request.model, run.run_id if run else None)
     return _written(register(decision, package, means.registry, means.tell), folder)
 
 

@@ -2,16 +2,16 @@
 
 import logging
 
-from isthmus.core.ports import RunReader, StoredRun
+from isthmus.core.ports import RunReader
 from isthmus.promotion.contest import Contest
 from isthmus.promotion.decision import DECISION_FILE, PromotionDecision
 from isthmus.promotion.promote import FOLDER
 from isthmus.promotion.registering import CARD_FILE
+from isthmus.promotion.tracked import STUDY_TAG, TRIAL_TAG, find_run
 from isthmus.promotion.words import outcome_in_words
 from isthmus.report.run_naming import legal_names
 
 OUTCOME_TAG, MODEL_TAG = "isthmus.promotion", "isthmus.promoted_model"
-_STUDY_TAG, _TRIAL_TAG = "isthmus.study_id", "isthmus.trial"
 _log = logging.getLogger("isthmus.promotion")
 
 
@@ -27,7 +27,8 @@ def publish_decision(decision: PromotionDecision, contest: Contest, reader: RunR
     reader : RunReader
         The tracking store. Where it has no such run nothing is written, which is said.
     """
-    run = _run_of(contest, reader)
+    tag = TRIAL_TAG if contest.study is None else STUDY_TAG
+    run = find_run(reader, tag, contest.key)
     if run is None:
         _log.info("the tracking store has no run of %s: the decision is not in it", contest.name)
         return
@@ -42,11 +43,3 @@ def publish_decision(decision: PromotionDecision, contest: Contest, reader: RunR
     if decision.lockbox is not None:
         logger.log_metrics(legal_names(decision.lockbox.metrics()))
     logger.set_tags(tags)
-
-
-def _run_of(contest: Contest, reader: RunReader) -> StoredRun | None:
-    """Find the run of a study by its id, of a trial by its digest."""
-    tag = _TRIAL_TAG if contest.study is None else _STUDY_TAG
-    runs = (run for run in reader.tagged(tag) if run.tags[tag] == contest.key)
-    # The folds of a trial have its digest too; a trial that a study ran has a run below it.
-    return next((run for run in runs if "isthmus.fold" not in run.tags), None)

@@ -45,12 +45,15 @@ class Package:
         Of this encoder, below the study's.
     model : str
         Name of the registered model.
+    run_id : str or None
+        The trial's run in the tracking store, which the model is of.
     """
 
     prepared: PreparedTrial
     developed: Developed
     folder: Path
     model: str
+    run_id: str | None
 
 
 def is_of(version: ModelVersion, developed: Developed) -> bool:
@@ -148,7 +151,7 @@ def register(
         version = registry.register(
             package.model,
             folder / BUNDLE_FOLDER,
-            run_id=None,
+            run_id=package.run_id,
             tags=tags,
             description=card.read_text("utf-8"),
             extras=extras,

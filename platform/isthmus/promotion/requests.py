@@ -37,6 +37,7 @@ _DATA_URI = "data:"
 _MARK = ";base64,"
 _GZIP = b"\x1f\x8b"
 _SHOWN = 80
+_PATH_LENGTH = 4096
 
 
 class RequestRefused(IsthmusError):
@@ -274,6 +275,8 @@ def _decoded(value: str, where: str) -> bytes:
 
 def _confined(value: str, where: str, images: Path) -> Path:
     """Resolve a path that a client names, within the allowed folder."""
+    if len(value) > _PATH_LENGTH:
+        raise RequestRefused(f"{where}: a path must have at most {_PATH_LENGTH} characters.")
     inside = value
     if Path(value).is_absolute() and Path(value).is_relative_to(images):
         inside = Path(value).relative_to(images).as_posix()
@@ -284,7 +287,12 @@ def _confined(value: str, where: str, images: Path) -> Path:
             f"{where}: a file must lie within the folder that this server reads, by its path from "
             f"there, without '..' and without a link out of it; {_cut(value)} does not."
         ) from None
-    if not path.is_file():
+    try:
+        # A pipe would keep the server waiting.
+        is_file = path.is_file()
+    except OSError:
+        is_file = False
+    if not is_file:
         raise RequestRefused(f"{where}: there must be a file {_cut(value)}, but there is none.")
     return path
 
@@ -311,7 +319,7 @@ def _array(
     try:
         with np.errstate(over="ignore"):
             read_DHW: npt.NDArray[np.float32] = np.asarray(value, np.float64).astype(np.float32)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise RequestRefused(f"{must}, but they are ragged or hold something else.") from None
     if read_DHW.shape != record.grid:
         raise RequestRefused(f"{must}, got {show_grid(read_DHW.shape) or 'one number'}.")

@@ -93,8 +93,8 @@ def trials_table(decision: PromotionDecision) -> Table:
         cells = (_mark(said[gate]) if gate in said else "-" for gate in gates)
         rows.append((str(one.number), "yes" if one.passed else "no", *cells))
     n_passed = sum(one.passed for one in decision.judged)
-    steps = " ".join(decision.chosen.steps) if decision.chosen else "None can be promoted."
-    note = f"{n_passed} of {len(decision.judged)} finished trials passed every gate. {steps}"
+    counted = f"{n_passed} of {len(decision.judged)} finished trials passed every gate."
+    note = " ".join(decision.chosen.steps) if decision.chosen else counted
     return Table(
         f"Gates of {decision.gates['name']!r}", ("trial", "all", *gates), tuple(rows), note
     )

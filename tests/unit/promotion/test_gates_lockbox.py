@@ -62,7 +62,7 @@ def test_relatives_count_as_their_family() -> None:
 def test_a_model_that_fails_on_the_lockbox_is_refused() -> None:
     verdict = _ask(_with_model(4.0), mean_image=True)
     assert not verdict.passed
-    assert "The interval's upper end is 0.13 above 1." in verdict.words
+    assert "The interval's upper end is 0.14 above 1." in verdict.words
     assert not _ask(_with_model(2.0), pca={"by": "mean"}).passed
 
 

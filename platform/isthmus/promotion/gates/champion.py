@@ -12,6 +12,7 @@ from isthmus.promotion.gates.held import (
     metric,
     miss,
     require_all_folds,
+    times,
     unknown,
 )
 from isthmus.promotion.verdict import GateVerdict, Scalar
@@ -124,4 +125,4 @@ def _ratio(challenger: TrialEvidence, champion: TrialEvidence, settings: Champio
         "all",
         lambda i: math.log(metric(challenger, i, _METRIC)) - math.log(metric(champion, i, _METRIC)),
     )
-    return held.through(math.exp)
+    return held.through(times)

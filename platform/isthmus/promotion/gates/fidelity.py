@@ -26,6 +26,7 @@ from isthmus.promotion.gates.held import (
     metric,
     miss,
     require_all_folds,
+    times,
     unknown,
 )
 from isthmus.promotion.verdict import GateVerdict, Scalar
@@ -101,7 +102,7 @@ def judge_embedding_shuffle(evidence: TrialEvidence, settings: ShuffleGate) -> G
 
     try:
         rises = [
-            one.through(lambda log: math.expm1(log)) for one in _held(evidence, settings, log_rise)
+            one.through(lambda log: times(log) - 1) for one in _held(evidence, settings, log_rise)
         ]
     except CannotBeJudged as error:
         return unknown("embedding_shuffle", settings.min_increase, str(error))
@@ -174,7 +175,7 @@ def _beside_control(
         return log_ratio(evidence, position, f"validation_mse{suffix}", f"{control}_mse{suffix}")
 
     try:
-        ratios = [one.through(math.exp) for one in _held(evidence, settings, log_of)]
+        ratios = [one.through(times) for one in _held(evidence, settings, log_of)]
     except CannotBeJudged as error:
         return unknown(control, settings.max_ratio, str(error))
     worst = max(ratios, key=lambda one: one.high)

@@ -8,7 +8,7 @@ from scipy.special import stdtrit
 
 from isthmus.config.promotion.gates import EqualGate
 from isthmus.promotion.evidence import GroupsEvidence, PairEvidence, TrialEvidence
-from isthmus.promotion.gates.held import CannotBeJudged, in_short, require_all_folds, unknown
+from isthmus.promotion.gates.held import CannotBeJudged, in_short, require_all_folds, times, unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar
 
 _POWER = 0.8
@@ -107,10 +107,10 @@ def _judge(pair: PairEvidence, settings: EqualGate) -> _Judged:
     return _Judged(
         pair,
         state,
-        math.exp(pair.log_ratio),
-        math.exp(low),
-        math.exp(high),
-        math.expm1(resolvable),
+        times(pair.log_ratio),
+        times(low),
+        times(high),
+        times(resolvable) - 1,
     )
 
 

@@ -17,6 +17,8 @@ from isthmus.study.inference.resampled_t import (
     resampled_t,
 )
 
+_FURTHEST = 299 * math.log(10)
+
 
 @dataclass(frozen=True)
 class Held:
@@ -285,6 +287,27 @@ def miss(found: float, threshold: float, side: Literal["above", "below"], quanti
     if away == 0:
         return f"{quantity} is {in_short(threshold)} itself."
     return f"{quantity} is {away:.2g} {side} {in_short(threshold)}."
+
+
+def times(log: float) -> float:
+    """Turn the logarithm of a ratio into the ratio, within what a float and JSON can hold.
+
+    Parameters
+    ----------
+    log : float
+        Any; the end of an interval over two folds may be far out.
+
+    Returns
+    -------
+    float
+        exp(log), at least 1e-299 and at most 1e299.
+
+    Examples
+    --------
+    >>> times(0.0), times(1e6) < 1e300
+    (1.0, True)
+    """
+    return math.exp(min(max(log, -_FURTHEST), _FURTHEST))
 
 
 def in_short(value: float) -> str:

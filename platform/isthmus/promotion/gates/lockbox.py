@@ -16,6 +16,7 @@ from isthmus.promotion.gates.held import (
     held_of,
     in_short,
     miss,
+    times,
     unknown,
 )
 from isthmus.promotion.lockbox_record import LockboxReport
@@ -74,8 +75,10 @@ def _beside_control(
     gate, limit = f"lockbox.{control}", settings.max_ratio
     try:
         logs = _log_ratios(report, control)
-        outcome = _of_families(resampled_t(logs, 0.0), report.n_families)
-        held = held_of(outcome, ALL, settings, logs).through(math.exp)
+        outcome = resampled_t(logs, 0.0)
+        if settings.by == "interval":
+            outcome = _of_families(outcome, report.n_families)
+        held = held_of(outcome, ALL, settings, logs).through(times)
     except CannotBeJudged as error:
         return unknown(gate, limit, str(error))
     passed = held.high < limit
@@ -109,10 +112,10 @@ def _log_ratios(report: LockboxReport, control: str) -> list[float]:
 
 def _of_families(outcome: Outcome, n_families: int) -> Outcome:
     """Give a mean over subjects the uncertainty of one over families."""
-    if not isinstance(outcome, ResampledT):
-        return outcome
     if n_families < 2:
         raise CannotBeJudged("An interval needs two lockbox families or more and there is one.")
+    if not isinstance(outcome, ResampledT):
+        return outcome
     error = outcome.deviation / math.sqrt(n_families)
     return ResampledT(n_families, outcome.mean, outcome.deviation, error)
 

@@ -25,24 +25,25 @@ def arm_parts(result: AblationResult) -> tuple[Part, ...]:
     return parts_of(replace(result, panels={}), Path())
 
 
-def arm_sections(bundle: ReportBundle) -> dict[str, Section]:
-    """Draw an ablation's figures.
+def arm_section(bundle: ReportBundle, key: str) -> Section | None:
+    """Draw one of an ablation's figures.
 
     Parameters
     ----------
     bundle : ReportBundle
-        Of an ablation that could be read.
+        Of any study.
+    key : str
+        One of `isthmus.report.ablation.captions.KEYS`.
 
     Returns
     -------
-    dict of str to Section
-        By key (`isthmus.report.ablation.captions.KEYS`).
+    Section or None
+        None where there is no ablation that could be read.
     """
     if bundle.ablation is None:
-        return {}
-    sections = {part.key: section_of(bundle.ablation, part) for part in arm_parts(bundle.ablation)}
-    kept = bundle.side_by_side
-    if kept is not None:
-        picture = Picture(kept.png, kept.alternative)
-        sections["side_by_side"] = replace(sections["side_by_side"], chart=picture)
-    return sections
+        return None
+    part = next(one for one in arm_parts(bundle.ablation) if one.key == key)
+    section, kept = section_of(bundle.ablation, part), bundle.side_by_side
+    if key == "side_by_side" and kept is not None:
+        return replace(section, chart=Picture(kept.png, kept.alternative))
+    return section

@@ -7,7 +7,7 @@ from isthmus.report.ablation.tables import arms_table, failed_table
 from isthmus.report.ablation.tables import spent_table as ablation_spent
 from isthmus.report.page import Section
 from isthmus.report.space_tables import dimensions_table, search_table
-from isthmus.report.story.arm_sections import arm_sections
+from isthmus.report.story.arm_sections import arm_section
 from isthmus.report.story.bundle import ReportBundle
 from isthmus.report.story.chapter import Block, Chapter, nothing, said, with_rows
 from isthmus.report.story.learning import learning_section
@@ -99,7 +99,7 @@ def tried_chapter(bundle: ReportBundle) -> Chapter:
         bundle
     )
     lead = bundle.details[0] if bundle.details else None
-    learned = arm_sections(bundle).get("learning") or learning_section(lead)
+    learned = arm_section(bundle, "learning") or learning_section(lead)
     return Chapter(
         "tried",
         "What was tried",

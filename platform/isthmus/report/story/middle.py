@@ -8,7 +8,7 @@ from isthmus.report.chart_looks import Chart
 from isthmus.report.figures import controls_figure
 from isthmus.report.page import Section
 from isthmus.report.pictures import png_of
-from isthmus.report.story.arm_sections import arm_sections
+from isthmus.report.story.arm_sections import arm_section
 from isthmus.report.story.begin import MOST_ROWS
 from isthmus.report.story.bundle import ReportBundle, TrialDetail
 from isthmus.report.story.chapter import (
@@ -132,11 +132,14 @@ def _verdicts(bundle: ReportBundle) -> tuple[Block, ...]:
     result = bundle.ablation
     if result is None:
         return (nothing("Verdicts", "None yet: the ablation could not be read."),)
-    drawn = arm_sections(bundle)
     told = ("Question", "What failed", "To be careful of")
     return (
         *(passage for passage in lead_of(result) if passage.title not in told),
-        *(drawn[key] for key in ("effects", "scores", "ranks", "matrix")),
+        *(
+            section
+            for key in ("effects", "scores", "ranks", "matrix")
+            if (section := arm_section(bundle, key)) is not None
+        ),
         contrasts_table(result).first(MOST_ROWS),
         *(
             table.first(MOST_ROWS)
@@ -204,7 +207,7 @@ def pictures_chapter(bundle: ReportBundle) -> Chapter:
     """
     lead = lead_of_story(bundle)
     pictures = lead.panels if lead else ()
-    side = arm_sections(bundle).get("side_by_side") if bundle.kind == "ablation" else None
+    side = arm_section(bundle, "side_by_side")
     gallery = Gallery(
         PICTURES_CAPTION,
         pictures,

@@ -7,7 +7,7 @@ from isthmus.report.across_summary import across_tables
 from isthmus.report.chart_looks import Chart
 from isthmus.report.page import Section
 from isthmus.report.pictures import png_of
-from isthmus.report.story.arm_sections import arm_sections
+from isthmus.report.story.arm_sections import arm_section
 from isthmus.report.story.begin import MOST_ROWS
 from isthmus.report.story.bundle import ReportBundle, TrialDetail
 from isthmus.report.story.chapter import (
@@ -62,7 +62,7 @@ def strata_chapter(bundle: ReportBundle) -> Chapter:
         together, and what is left after the choice among many trials.
     """
     lead = lead_of_story(bundle)
-    agreement = arm_sections(bundle).get("agreement") if bundle.kind == "ablation" else None
+    agreement = arm_section(bundle, "agreement")
     if lead is None or not lead.result.folds:
         blocks: tuple[Block, ...] = (
             nothing("Strata", NO_FOLD),
