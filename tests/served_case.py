@@ -1,4 +1,4 @@
-"""A model that was trained in seconds, to be registered and served: of real images, or a phantom's."""
+"""A model trained in seconds, on real images or a phantom, to be registered and served."""
 
 import shutil
 from dataclasses import dataclass

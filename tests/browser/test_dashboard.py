@@ -140,7 +140,9 @@ def test_a_subject_is_chosen_in_the_plane_and_seen_in_three(page, shoot, served)
     # who moves a slider by keys keeps hold of it while the planes follow
     assert page.evaluate("document.activeElement.id") == "choice-i"
     drawn(page)
-    box = page.locator(".planes .chart").nth(2).locator(".nsewdrag").first.bounding_box()
+    axial = page.locator(".planes .chart").nth(2).locator(".nsewdrag").first
+    axial.scroll_into_view_if_needed()
+    box = axial.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
     expect(page).to_have_url(re.compile(r"j=\d+"))
     assert f"i={before + 1}" not in page.url
@@ -235,3 +237,4 @@ def test_a_store_that_goes_away_leaves_the_last_view(page, shoot, shown_runs, tm
         shoot(page, "dashboard-away")
         Path(tmp_path / "elsewhere").rename(runs)
         expect(away).to_have_count(0)
+        page.goto("about:blank")  # which asks for nothing once the server is gone

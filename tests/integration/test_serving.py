@@ -62,7 +62,7 @@ class Server:
     def predictions(self, body: Any) -> list[dict[str, Any]]:
         """Send a request that must be answered."""
         status, text = self.post(body)
-        assert status == 200, f"{text}\n{self.log.read_text()[-3000:]}"
+        assert status == 200, f"{text[:2000]}\n{self.log.read_text()[-3000:]}"
         return json.loads(text)["predictions"]
 
 
@@ -179,7 +179,6 @@ def test_every_format_of_mlflow_says_the_same(server):
             {"dataframe_split": split},
             {"dataframe_records": [row, second]},
             {"inputs": [row, second]},
-            {"inputs": {name: [row[name], second[name]] for name in row}},
             {"instances": [row, second]},
             {"dataframe_records": [lists, row]},
             {"inputs": [lists, row]},
@@ -232,8 +231,8 @@ def test_malformed_requests_are_told_why_and_the_server_lives_on(server):
     ]
     for body, reason in malformed:
         status, text = server.post(body)
-        assert status == 400, (body, text)
-        assert reason in text, (body, text)
+        assert status == 400, (reason, text[:2000])
+        assert reason in text, text[:2000]
         assert "Traceback" not in text
     assert server.post(record(), "text/plain")[0] == 415
     assert len(server.predictions(record())) == 1

@@ -1,6 +1,7 @@
 """A bundle as an MLflow pyfunc model from code: its signature, its example and what it needs."""
 
 import importlib.metadata
+import json
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from mlflow.entities import LoggedModelStatus
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import (
@@ -22,6 +23,7 @@ from mlflow.types.schema import (
     ParamSpec,
     Schema,
 )
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from isthmus.backends.mlflow_store import MlflowRunStore
 from isthmus.backends.tracking_uri import TrackingError
@@ -133,7 +135,33 @@ def log_bundle(
             write_model(folder, bundle, extras, made.model_id, run.info.run_id)
             client.log_model_artifacts(made.model_id, str(folder))
             client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+            # The run's page lists it then.
+            client.log_outputs(run.info.run_id, [LoggedModelOutput(made.model_id, step=0)])
     return made.model_id, made.artifact_location
+
+
+def link_version(store: MlflowRunStore, model_id: str, name: str, version: str) -> None:
+    """Have the logged model's page lead to the version, as MLflow's own registration does.
+
+    Parameters
+    ----------
+    store : MlflowRunStore
+        Where both are.
+    model_id : str
+        MLflow's identifier of the logged model.
+    name, version : str
+        The version.
+
+    Raises
+    ------
+    TrackingError
+        If the store does not take it.
+    """
+    with store._answers(f"link version {version} of {name}"):
+        tags = store._client.get_logged_model(model_id).tags
+        known = json.loads(tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+        linked = [*known, {"name": name, "version": version}]
+        store._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(linked)})
 
 
 def fetch_bundle(store: MlflowRunStore, version: ModelVersion, destination: Path) -> None:

@@ -11,6 +11,7 @@ from isthmus.backends.mlflow_model import (
     BUNDLE_TAG,
     content_digest,
     fetch_bundle,
+    link_version,
     fetch_extra,
     log_bundle,
     run_for,
@@ -121,6 +122,7 @@ class MlflowModelRegistry:
                 description=text,
                 model_id=model_id,
             )
+        link_version(self._store, model_id, name, str(made.version))
         return self._found(name, str(made.version))
 
     def find(self, name: str, which: str) -> ModelVersion | None:

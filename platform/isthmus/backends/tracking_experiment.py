@@ -6,8 +6,6 @@ from typing import Any
 from isthmus.backends.tracking_uri import TrackingError, shown
 
 _NOTE = "mlflow.note.content"
-# Without it, MLflow's pages take the experiment for one of language models, and name runs so.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def experiment_id(client: Any, name: str, artifact_root: str | None, uri: str) -> str:
@@ -36,7 +34,7 @@ def experiment_id(client: Any, name: str, artifact_root: str | None, uri: str) -
     """
     found = client.get_experiment_by_name(name)
     if found is None:
-        tags = {**_KIND, _NOTE: f"Trials, searches and ablations of the experiment {name}."}
+        tags = {_NOTE: f"Trials, searches and ablations of the experiment {name}."}
         try:
             return str(client.create_experiment(name, artifact_root, tags))
         except Exception as error:

@@ -22,7 +22,7 @@ from isthmus.config.search_load import load_space
 from isthmus.core.files import write_text
 from isthmus.promotion.decision import decision_to_json
 from isthmus.promotion.promote import PromotionRequest, refusal_of
-from isthmus.promotion.story import promotion_parts
+from isthmus.promotion.story import promoted_trial, promotion_parts
 from isthmus.report.story.files import write_report
 from isthmus.study.record_json import study_to_json
 from isthmus.trial.propose import propose
@@ -79,6 +79,8 @@ def demo(
     make_phantom(cohort, phantom)
     write_text(experiment_file, propose(cohort, experiment_file, "smoke").text)
     always = ["name=demo", f"seed={seed}", f"training.global_batch_size={max(2, workers)}"]
+    # So many that a finding can be asked of the lockbox again.
+    always.append("cohort.lockbox_share=0.25")
     on_ray = [f"execution.{name}={workers}" for name in ("workers", "stratification_workers")]
     experiment = load_experiment(experiment_file, [*always, *on_ray])
     report = ingest_with_progress(experiment, strict=True)
@@ -115,7 +117,8 @@ def _promote(folder: Path, destination: Path, as_json: bool) -> None:
     contest = open_contest(folder)
     request = PromotionRequest(load_gates(GATES), contest.experiment.config.name)
     promoted = run_promotion(contest, request)
-    page, *_ = write_report(bundle_of(folder), destination, promotion_parts(folder))
+    bundle = bundle_of(folder, chosen=promoted_trial(folder))
+    page, *_ = write_report(bundle, destination, promotion_parts(folder))
     uri = contest.experiment.tracking_uri
     if as_json:
         study = {} if contest.study is None else {"study": study_to_json(contest.study)}

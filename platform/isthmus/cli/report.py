@@ -7,7 +7,7 @@ import typer
 
 from isthmus.cli.compare import find_study, load_study
 from isthmus.cli.terminal import AsJson, Traceback, command, err, out, print_json
-from isthmus.promotion.story import promotion_parts
+from isthmus.promotion.story import promoted_trial, promotion_parts
 from isthmus.report.story.bundle import ReportBundle
 from isthmus.report.story.files import require_replaceable, write_report
 from isthmus.report.story.gather import MOST_DETAILS, gather_bundle
@@ -31,7 +31,10 @@ Output = Annotated[
 Lead = Annotated[
     int | None,
     typer.Option(
-        "--trial", min=0, metavar="N", help="Tell the story by this trial; default: the best."
+        "--trial",
+        min=0,
+        metavar="N",
+        help="Tell the story by this trial; default: the promoted, else the best.",
     ),
 ]
 Details = Annotated[
@@ -57,7 +60,8 @@ def report(
     require_replaceable(output)
     if pdf:
         find_browser()
-    bundle = bundle_of(folder, details, trial)
+    lead = promoted_trial(folder) if trial is None else trial
+    bundle = bundle_of(folder, details, lead)
     files = list(write_report(bundle, output, promotion_parts(folder)))
     if pdf:
         files.append(write_pdf(files[0]))

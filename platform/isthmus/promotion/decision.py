@@ -1,18 +1,22 @@
 """What promotion decided, on what evidence: one frozen record, written as JSON and read back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from isthmus.core.digest import digest_of
+from isthmus.core.files import write_text
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.lockbox_record import LockboxReport
 from isthmus.promotion.verdict import GateVerdict, failed
 from isthmus.study.kept_json import KeptJson
 
 DECISION_FILE = "decision.json"
+DECISIONS_FOLDER = "decisions"
 SCHEMA_VERSION = 1
 
 Outcome = Literal["refused", "champion", "challenger", "already"]
@@ -119,6 +123,9 @@ class PromotionDecision:
         Why it goes on although gates failed; empty where none was overridden.
     registered : Registered or None
         None until it is in the registry.
+    n_earlier : int
+        Decisions on this study that were made before. Gates that are eased until a model passes
+        show in it.
     """
 
     study: str
@@ -133,6 +140,7 @@ class PromotionDecision:
     outcome: Outcome
     override: str = ""
     registered: Registered | None = None
+    n_earlier: int = 0
 
     @property
     def digest(self) -> str:
@@ -168,3 +176,35 @@ _DECISION = KeptJson(
 )
 decision_to_json, decision_from_json = _DECISION.to_json, _DECISION.from_json
 write_decision, read_decision = _DECISION.write, _DECISION.read
+
+
+def count_decisions(folder: Path) -> int:
+    """Count the decisions on a study so far.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are kept.
+
+    Returns
+    -------
+    int
+        Refused ones count too.
+    """
+    return sum(1 for _ in (folder / DECISIONS_FOLDER).glob("*.json"))
+
+
+def keep_decision(decision: PromotionDecision, folder: Path) -> None:
+    """Write a decision down as the latest, and beside those before it.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+    folder : Path
+        Where decisions are kept.
+    """
+    name = f"{decision.n_earlier + 1:04d}-{decision.outcome}.json"
+    content = json.dumps(decision_to_json(decision), indent=2, allow_nan=False) + "\n"
+    write_text(folder / DECISIONS_FOLDER / name, content)
+    write_decision(decision, folder)

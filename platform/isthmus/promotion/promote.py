@@ -3,6 +3,7 @@
 What is found is kept below the study's folder, so that the same command goes on where it stopped:
 
     promotion/decision.json              the latest decision, refused or not
+    promotion/decisions/                 all of them
     promotion/refit-<trial>/             one last training, where that was asked for
     promotion/<encoder>/                 lockbox-look-<n>.json, bundle/, card.md, evidence.json ...
 """
@@ -24,7 +25,8 @@ from isthmus.promotion.decision import (
     JudgedTrial,
     PromotionDecision,
     Registered,
-    write_decision,
+    count_decisions,
+    keep_decision,
 )
 from isthmus.promotion.developed import Developed, load_developed
 from isthmus.promotion.evidence_gather import Measure, gather_evidence
@@ -232,6 +234,7 @@ def _judge_all(contest: Contest, request: PromotionRequest, means: Means) -> Pro
         lockbox_verdicts=(),
         outcome="refused",
         override=(request.override or "").strip(),
+        n_earlier=count_decisions(contest.folder / FOLDER),
     )
 
 
@@ -294,7 +297,7 @@ def _refit(
 
 def _written(decision: PromotionDecision, folder: Path) -> PromotionDecision:
     """Write a decision down, refused or not."""
-    write_decision(decision, folder)
+    keep_decision(decision, folder)
     return decision
 
 

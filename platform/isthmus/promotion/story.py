@@ -19,6 +19,31 @@ _LOCKBOX = (
 )
 
 
+def promoted_trial(study: Path) -> int | None:
+    """Say which trial the latest decision about a study chose.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of a search or of a trial.
+
+    Returns
+    -------
+    int or None
+        None where none was chosen, or nothing was decided yet.
+
+    Raises
+    ------
+    ConfigError
+        If the record cannot be read.
+    """
+    folder = study / FOLDER
+    if not (folder / DECISION_FILE).is_file():
+        return None
+    chosen = read_decision(folder).chosen
+    return None if chosen is None else chosen.trial
+
+
 def promotion_parts(study: Path) -> tuple[ReadyPart, ...]:
     """Put the latest decision about a study into parts of its report.
 

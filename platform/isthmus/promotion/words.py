@@ -135,8 +135,11 @@ def outcome_in_words(decision: PromotionDecision) -> str:
     str
         With the reason of an override.
     """
+    before = decision.n_earlier
+    decisions = "1 decision" if before == 1 else f"{before} decisions"
+    nth = f" {decisions} on this study came before." if before else ""
     if decision.chosen is None:
-        return "Refused: no trial passed every gate."
+        return f"Refused: no trial passed every gate.{nth}"
     model = decision.registered
     where = f"{model.model} version {model.version}" if model else "the model"
     refused = failed(decision.verdicts)
@@ -149,7 +152,7 @@ def outcome_in_words(decision: PromotionDecision) -> str:
     }[decision.outcome]
     if decision.override and refused:
         said += f" Overridden were: {gates}. The reason given: {decision.override}"
-    return said
+    return said + nth
 
 
 def _title(one: JudgedTrial) -> str:
