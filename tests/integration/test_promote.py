@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,9 +118,9 @@ def promoted(searched: Study) -> Study:
 
 
 @pytest.fixture
-def study_run(promoted: Study) -> Iterator[Run]:
-    (run,) = mlflow_runs(promoted.home / "runs")[:1]
-    yield run
+def study_run(promoted: Study) -> Run:
+    runs = mlflow_runs(promoted.home / "runs")
+    return next(run for run in runs if "isthmus.study_id" in run.tags)
 
 
 def test_the_trial_that_passed_is_the_champion_with_its_evidence(promoted):

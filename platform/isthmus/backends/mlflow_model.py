@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import (
     AnyType,
     Array,
@@ -26,11 +25,7 @@ from mlflow.types.schema import (
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from isthmus.backends.mlflow_store import MlflowRunStore
-from isthmus.backends.tracking_uri import TrackingError
-from isthmus.cohort.confinement import confine
 from isthmus.core.digest import digest_file, digest_of
-from isthmus.core.errors import CohortError
-from isthmus.core.ports import ModelVersion
 from isthmus.promotion.answers import ANSWER_COLUMNS
 from isthmus.promotion.bundle.record import BundleRecord, read_record
 from isthmus.promotion.requests import PARTICIPANT, RECONSTRUCT, blank_request
@@ -140,130 +135,41 @@ def log_bundle(
     return made.model_id, made.artifact_location
 
 
-def link_version(store: MlflowRunStore, model_id: str, name: str, version: str) -> None:
-    """Have the logged model's page lead to the version, as MLflow's own registration does.
+def make_version(store: MlflowRunStore, name: str, **version: Any) -> str:
+    """Register a logged model, and have its page lead to the version, as MLflow's own way does.
 
     Parameters
     ----------
     store : MlflowRunStore
-        Where both are.
-    model_id : str
-        MLflow's identifier of the logged model.
-    name, version : str
-        The version.
+        Where.
+    name : str
+        Of the registered model; made when missing.
+    **version
+        As `mlflow.MlflowClient.create_model_version` takes them, with ``model_id``.
+
+    Returns
+    -------
+    str
+        The new version's number.
 
     Raises
     ------
     TrackingError
         If the store does not take it.
     """
-    with store._answers(f"link version {version} of {name}"):
-        tags = store._client.get_logged_model(model_id).tags
+    client, model_id = store._client, version["model_id"]
+    with store._answers(f"register a version of {name}"):
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        number = str(client.create_model_version(name, **version).version)
+        tags = client.get_logged_model(model_id).tags
         known = json.loads(tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
-        linked = [*known, {"name": name, "version": version}]
-        store._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(linked)})
-
-
-def fetch_bundle(store: MlflowRunStore, version: ModelVersion, destination: Path) -> None:
-    """Copy a version's bundle to a folder that is made for it, whole or not at all.
-
-    Parameters
-    ----------
-    store : MlflowRunStore
-        Where it is.
-    version : ModelVersion
-        Which.
-    destination : Path
-        The folder; it must not be there yet.
-
-    Raises
-    ------
-    TrackingError
-        If it is there, the version holds no bundle, or names one outside itself.
-    """
-    what = f"{version.name}, version {version.version}"
-    if destination.exists():
-        raise TrackingError(
-            f"A model must be downloaded into a folder of its own, but {destination} is there "
-            "already. Remove it, or name another."
-        )
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as beside:
-        folder = Path(beside)
-        with store._answers(f"give the files of {what}"):
-            kept = get_artifact_repository(version.source, tracking_uri=store.tracking_uri)
-            kept.download_artifacts("MLmodel", beside)
-            inside = _within(folder, _artifacts(folder / "MLmodel", what)["bundle"], what)
-            kept.download_artifacts(inside, beside)
-        bundle = folder / inside
-        if not bundle.is_dir():
-            raise TrackingError(f"{what}: must hold a folder {inside}, but does not.")
-        bundle.rename(destination)
-
-
-def fetch_extra(
-    store: MlflowRunStore, version: ModelVersion, label: str, folder: Path
-) -> Path | None:
-    """Copy a file that was registered with a version.
-
-    Parameters
-    ----------
-    store : MlflowRunStore
-        Where it is.
-    version : ModelVersion
-        Which.
-    label : str
-        Its name among the extras.
-    folder : Path
-        Where to.
-
-    Returns
-    -------
-    Path or None
-        None where the version has no such file.
-
-    Raises
-    ------
-    TrackingError
-        If the version holds no model of isthmus, or names a file outside itself.
-    """
-    what = f"{version.name}, version {version.version}"
-    with store._answers(f"give {label} of {what}"):
-        kept = get_artifact_repository(version.source, tracking_uri=store.tracking_uri)
-        kept.download_artifacts("MLmodel", str(folder))
-        known = _artifacts(folder / "MLmodel", what)
-        if label not in known:
-            return None
-        inside = _within(folder, known[label], what)
-        kept.download_artifacts(inside, str(folder))
-    return folder / inside
-
-
-def _artifacts(file: Path, what: str) -> dict[str, str]:
-    """Read out of a model's description where its parts are."""
-    try:
-        description = yaml.safe_load(file.read_text(encoding="utf-8"))
-        parts = description["flavors"]["python_function"]["artifacts"]
-        found = {str(name): str(part["path"]) for name, part in parts.items()}
-        found["bundle"]
-    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
-        raise TrackingError(
-            f"{what}: must hold a bundle of isthmus, but its MLmodel names none. Was it "
-            "registered by isthmus promote?"
-        ) from None
-    return found
-
-
-def _within(folder: Path, inside: str, what: str) -> str:
-    """Refuse a part of a model that lies outside of it."""
-    try:
-        confine(folder, inside)
-    except CohortError:
-        raise TrackingError(
-            f"{what}: must hold its bundle within its own files, but its MLmodel names "
-            f"{inside!r}. Do not use it; find out who changed it."
-        ) from None
-    return inside
+        linked = json.dumps([*known, {"name": name, "version": number}])
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: linked})
+    return number
 
 
 def write_model(

@@ -7,13 +7,12 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from isthmus.backends.mlflow_fetch import fetch_bundle, fetch_extra
 from isthmus.backends.mlflow_model import (
     BUNDLE_TAG,
     content_digest,
-    fetch_bundle,
-    link_version,
-    fetch_extra,
     log_bundle,
+    make_version,
     run_for,
 )
 from isthmus.backends.mlflow_store import MlflowRunStore
@@ -111,19 +110,19 @@ class MlflowModelRegistry:
             return self._found(name, known.version)
         run = run_for(self._store, name, run_id, key)
         model_id, source = log_bundle(self._store, bundle, extras, run, key)
-        labels = {**tags, BUNDLE_TAG: key}
-        with self._store._answers(f"register a version of {name}"):
-            self._make_model(name)
-            made = self._client.create_model_version(
-                name,
-                source,
-                run_id=run.info.run_id,
-                tags={tag: cut(value, _VERSION_TAG_LENGTH) for tag, value in labels.items()},
-                description=text,
-                model_id=model_id,
-            )
-        link_version(self._store, model_id, name, str(made.version))
-        return self._found(name, str(made.version))
+        labels = {
+            tag: cut(value, _VERSION_TAG_LENGTH) for tag, value in {**tags, BUNDLE_TAG: key}.items()
+        }
+        number = make_version(
+            self._store,
+            name,
+            source=source,
+            run_id=run.info.run_id,
+            tags=labels,
+            description=text,
+            model_id=model_id,
+        )
+        return self._found(name, number)
 
     def find(self, name: str, which: str) -> ModelVersion | None:
         """Look up the version that an alias points at, or that has a number.
@@ -335,14 +334,6 @@ class MlflowModelRegistry:
         """Read back a version that is known to be there."""
         with self._store._answers(f"look up version {version} of {name}"):
             return _version(self._client.get_model_version(name, version))
-
-    def _make_model(self, name: str) -> None:
-        """Make the registered model, unless somebody did already."""
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
 
 @contextmanager

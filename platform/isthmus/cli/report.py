@@ -34,7 +34,7 @@ Lead = Annotated[
         "--trial",
         min=0,
         metavar="N",
-        help="Tell the story by this trial; default: the promoted, else the best.",
+        help="The trial it is told by; default: the promoted, else the best.",
     ),
 ]
 Details = Annotated[

@@ -302,7 +302,8 @@ def _image(path: Path, name: str, model: ServedModel, where: str) -> npt.NDArray
     try:
         declared = read_header(path).declared_bytes
         if declared <= MOST_BYTES:
-            return read_volumes({name: path}, (name,), model.image_rules)[0]
+            read_MDHW = read_volumes({name: path}, (name,), model.image_rules)
+            return np.asarray(read_MDHW[0])
     except IsthmusError as error:
         raise RequestRefused(f"{where}, {name}: {error}") from None
     raise RequestRefused(
@@ -318,7 +319,7 @@ def _array(
     must = f"{where}: nested lists must be {show_grid(record.grid)} finite numbers"
     try:
         with np.errstate(over="ignore"):
-            read_DHW: npt.NDArray[np.float32] = np.asarray(value, np.float64).astype(np.float32)
+            read_DHW = np.asarray(value, dtype=np.float64).astype(np.float32)
     except (OverflowError, TypeError, ValueError):
         raise RequestRefused(f"{must}, but they are ragged or hold something else.") from None
     if read_DHW.shape != record.grid:

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from ray.dashboard.modules.metrics.dashboards import (
-    default_dashboard_panels,
-    train_dashboard_panels,
+from ray.dashboard.modules.metrics.dashboards.default_dashboard_panels import (
+    default_dashboard_config,
 )
-from ray.dashboard.modules.metrics.dashboards.common import Panel
+from ray.dashboard.modules.metrics.dashboards.train_dashboard_panels import (
+    train_dashboard_config,
+)
 
 BOARDS = sorted((Path(__file__).parents[3] / "dashboards" / "grafana").glob("*.json"))
 NAME = re.compile(r"\bray_[a-z0-9_]+")
@@ -18,8 +19,8 @@ NAME = re.compile(r"\bray_[a-z0-9_]+")
 def metrics_of_ray() -> set[str]:
     """Names of metrics in the expressions of Ray's own panels; labels stand within braces."""
     names: set[str] = set()
-    for module in (default_dashboard_panels, train_dashboard_panels):
-        panels = [one for one in vars(module).values() if isinstance(one, Panel)]
+    for config in (default_dashboard_config, train_dashboard_config):
+        panels = [*config.panels, *(panel for row in config.rows for panel in row.panels)]
         for panel in panels:
             for target in panel.targets:
                 names |= metrics_in(target.expr.replace("{{", "{").replace("}}", "}"))

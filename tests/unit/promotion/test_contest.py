@@ -17,7 +17,13 @@ TRIAL = make_trial(n_folds=1)
 
 def trial_folder(output):
     folder = write_trial_folder(output, TRIAL)
-    experiment = {"cohort": {"root": "cohort", "modalities": ["T1w"], "images": "{participant_id}_{modality}.nii"}}
+    experiment = {
+        "cohort": {
+            "root": "cohort",
+            "modalities": ["T1w"],
+            "images": "{participant_id}_{modality}.nii",
+        }
+    }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
     return folder
 

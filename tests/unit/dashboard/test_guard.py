@@ -1,0 +1,82 @@
+"""Who may ask for the view, and what its answers allow a browser to do."""
+
+import json
+
+import pytest
+
+from isthmus.core.errors import StoreUnavailable
+from isthmus_dashboard.app import LOOPBACK, is_allowed, make_app
+
+
+class Away:
+    """A source that is never there."""
+
+    place = "nowhere"
+
+    def entries(self):
+        raise StoreUnavailable("A store must answer, but nothing did. Start it.")
+
+
+@pytest.fixture(scope="module")
+def client():
+    return make_app(Away()).server.test_client()
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8050", "localhost", "LOCALHOST:1", "[::1]:8050", "::1"]
+)
+def test_this_machine_may_ask(client, host):
+    assert is_allowed(host, LOOPBACK)
+    assert client.get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:8050", "192.168.0.7", ""]
+)
+def test_no_other_name_may_ask(client, host):
+    assert not is_allowed(host, LOOPBACK)
+
+
+@pytest.mark.parametrize("path", ["/", "/_dash-layout", "/_dash-dependencies", "/assets/style.css"])
+def test_nothing_is_told_to_a_name_from_elsewhere(client, path):
+    answer = client.get(path, headers={"Host": "evil.example"})
+    assert answer.status_code == 403
+    assert b"isthmus" not in answer.data.lower()
+
+
+def test_beyond_loopback_addresses_may_ask_but_no_names():
+    hosts = (*LOOPBACK, "0.0.0.0", "*")
+    assert is_allowed("192.168.0.7:8050", hosts)
+    assert is_allowed("[fe80::1]:8050", hosts)
+    assert not is_allowed("evil.example", hosts)
+
+
+def test_answers_let_the_page_fetch_from_here_alone(client):
+    headers = client.get("/", headers={"Host": "localhost"}).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert "unsafe-eval" not in policy
+    scripts = next(part for part in policy.split(";") if "script-src" in part)
+    assert "unsafe-inline" not in scripts
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_the_page_names_no_other_place_and_its_language(client):
+    page = client.get("/", headers={"Host": "localhost"}).get_data(as_text=True)
+    assert '<html lang="en">' in page
+    assert 'class="skip"' in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    config = json.loads(
+        page.partition('id="_dash-config" type="application/json">')[2].partition("<")[0]
+    )
+    assert config["serve_locally"] if "serve_locally" in config else True
+    assert not config.get("hot_reload")
+
+
+def test_no_tools_of_developers_are_served(client):
+    for path in ("/_reload-hash", "/_mcp", "/_alive_nothing"):
+        answer = client.get(path, headers={"Host": "localhost"})
+        assert answer.status_code == 404 or b"_dash-config" in answer.data
