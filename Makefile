@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
-SOURCES := platform tests benchmarks
+SOURCES := platform dashboards tests benchmarks
 
 # Tests below tests/integration start Ray, so they run one after another; the others share the cores.
 QUICK_TESTS := $(wildcard tests/unit tests/statistical tests/architecture tests/golden)

@@ -12,6 +12,8 @@ from isthmus.report.study_files import SUMMARY_FILE, write_study_files
 from isthmus.report.study_publish import StudyPublisher
 from isthmus.study.records import Objective, StudyResult, TrialRecord
 from isthmus.training.launch import InProcessLauncher
+from isthmus.trial.events import TrialEvent
+from isthmus.trial.records import TrialResult
 from isthmus.trial.run import run_trial
 
 POINTS = (
@@ -36,11 +38,31 @@ class Published:
     trial_run_ids: tuple[str, ...]
 
 
-def publish_study(folder: Path, tracking_uri: str) -> Published:
-    """Run the trials of a study below a folder and write them to a store."""
+@dataclass(frozen=True)
+class RanStudy:
+    """The trials of a study, and what each has told."""
+
+    folder: Path
+    results: tuple[TrialResult, ...]
+    events: tuple[tuple[TrialEvent, ...], ...]
+
+
+def run_study(folder: Path) -> RanStudy:
+    """Make a cohort below a folder and run the trials of a study on it."""
     file = write_ingested(folder)
     study = folder / "runs" / STUDY
     study.mkdir(parents=True)
+    results, told = [], []
+    for point in POINTS:
+        experiment = load_experiment(file, [f"{path}={value}" for path, value in point.items()])
+        events: list[TrialEvent] = []
+        results.append(run_trial(experiment, InProcessLauncher(), events.append))
+        told.append(tuple(events))
+    return RanStudy(study, tuple(results), tuple(told))
+
+
+def publish_study(ran: RanStudy, tracking_uri: str) -> Published:
+    """Write a study to a store."""
     publisher = StudyPublisher(
         MlflowRunStore(tracking_uri),
         STUDY,
@@ -52,13 +74,13 @@ def publish_study(folder: Path, tracking_uri: str) -> Published:
     publisher.open()
     view = comparison_view(STUDY, STUDY_ID, SOUGHT, POINTS[0])
     saved = SavedComparison(tracking_uri, publisher.save_view(view), view.key)
-    keep_comparison(saved, study)
+    keep_comparison(saved, ran.folder)
     records: list[TrialRecord] = []
     run_ids = []
     for number, point in enumerate(POINTS):
-        experiment = load_experiment(file, [f"{path}={value}" for path, value in point.items()])
-        trial = publisher.trial(number, point)
-        done = run_trial(experiment, InProcessLauncher(), trial)
+        trial, done = publisher.trial(number, point), ran.results[number]
+        for event in ran.events[number]:
+            trial(event)
         run_ids.append(str(trial.run_id))
         found = [done.summary[objective.metric] for objective in SOUGHT]
         records.append(
@@ -75,10 +97,10 @@ def publish_study(folder: Path, tracking_uri: str) -> Published:
         )
         publisher.after_trial(records[-1], _result(records))
     result = _result(records)
-    publisher.publish_files(write_study_files(result, study))
-    publisher.describe((study / SUMMARY_FILE).read_text(encoding="utf-8"))
+    publisher.publish_files(write_study_files(result, ran.folder))
+    publisher.describe((ran.folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     publisher.finish(succeeded=True)
-    return Published(study, result, saved, str(publisher.run_id), tuple(run_ids))
+    return Published(ran.folder, result, saved, str(publisher.run_id), tuple(run_ids))
 
 
 def _result(records: list[TrialRecord]) -> StudyResult:
@@ -93,5 +115,14 @@ def _result(records: list[TrialRecord]) -> StudyResult:
         )
     )
     return StudyResult(
-        STUDY, STUDY_ID, "small", len(POINTS), SOUGHT, tuple(records), best.number, front=front
+        STUDY,
+        STUDY_ID,
+        "small",
+        len(POINTS),
+        SOUGHT,
+        tuple(records),
+        best.number,
+        (best.number,),
+        best.number,
+        front,
     )

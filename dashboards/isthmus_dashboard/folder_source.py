@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -226,13 +227,20 @@ def read_trial(path: Path) -> TrialResult:
         If the file cannot be read as one.
     """
     try:
-        return TrialResult.from_json(json.loads(path.read_text(encoding="utf-8")))
+        written = path.stat()
+        return _parsed(path, written.st_mtime_ns, written.st_size)
     except (OSError, ValueError, KeyError, TypeError, IsthmusError) as error:
         reason = str(error).split("\n")[0]
         raise Missing(
             f"{path} must be a trial's record, but cannot be read ({type(error).__name__}: "
             f"{reason:.120}). Run the trial again: what is finished is not repeated."
         ) from None
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed: int, size: int) -> TrialResult:
+    """Read a record, once for as long as its file stays what it is."""
+    return TrialResult.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 def folds_of(folder: Path) -> tuple[FoldProgress, ...]:

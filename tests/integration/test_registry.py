@@ -146,6 +146,11 @@ def test_a_download_is_a_bundle_that_loads(case, registry, three, tmp_path):
         registry.download(three[0], folder)
 
 
+def test_a_file_beside_the_bundle_is_had_again(registry, three, tmp_path):
+    assert registry.extra(three[1], "note", tmp_path).read_text() == "2"
+    assert registry.extra(three[1], "card", tmp_path) is None
+
+
 def test_a_version_that_names_files_outside_itself_is_refused(registry, three, tmp_path):
     version, description = three[2], folder_of(three[2]) / "MLmodel"
     before = description.read_text()
@@ -203,12 +208,14 @@ def test_champions_come_and_go_and_a_death_between_the_writes_is_mended(home, re
     with pytest.raises(Interrupted):
         promote("2", dying)
     assert registry.find("brain", "champion").version == "1"
+    assert [move.version for move in state()[0]] == ["1", "2"]
     promote("2")
     promote("3")
     assert registry.find("brain", "champion").aliases == ("champion",)
     with pytest.raises(Interrupted):
         go_back(dying)
     assert registry.find("brain", "champion").version == "3"
+    assert state()[0][-1].kind == "rollback"
     go_back()
     assert registry.find("brain", "champion").version == "2"
     go_back()

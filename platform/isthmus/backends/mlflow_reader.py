@@ -36,11 +36,7 @@ class MlflowRunReader:
 
     def __init__(self, tracking_uri: str) -> None:
         uri = checked_uri(tracking_uri)
-        if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
-            raise TrackingError(
-                f"A tracking store must be there to be read, but there is no file "
-                f"{uri.removeprefix(SQLITE)}. Name MLflow's with --tracking-uri."
-            )
+        _require_file(uri)
         self._store = MlflowRunStore(uri)
         self._client = self._store._client
 
@@ -110,6 +106,8 @@ class MlflowRunReader:
         TrackingError
             If the store does not answer.
         """
+        # sqlite would go on in a file that was moved away, or make an empty one in its place
+        _require_file(self._store.tracking_uri)
         with self._store._answers(f"list the runs with the tag {tag}"):
             experiments = [one.experiment_id for one in self._client.search_experiments()]
             found = self._client.search_runs(
@@ -222,6 +220,15 @@ class MlflowRunReader:
                 f"--run-id {run_id}`, or name another."
             )
         return run
+
+
+def _require_file(uri: str) -> None:
+    """Refuse a sqlite store whose file is not there."""
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        raise TrackingError(
+            f"A tracking store must be there to be read, but there is no file "
+            f"{uri.removeprefix(SQLITE)}. Name MLflow's with --tracking-uri."
+        )
 
 
 def _stored(run: Any) -> StoredRun:

@@ -42,7 +42,7 @@ class MlflowModelRegistry:
     ConfigError
         If the URI is of another kind.
     TrackingError
-        If nothing answers at the URI, or its schema is not MLflow's.
+        If nothing answers at the URI, or its schema is not MLflow's; also of every method.
 
     Notes
     -----
@@ -138,11 +138,6 @@ class MlflowModelRegistry:
         -------
         ModelVersion or None
             None if there is no such model, alias or version.
-
-        Raises
-        ------
-        TrackingError
-            If the store does not answer.
         """
         with self._store._answers(f"look up {name}, {which}"), _absent_allowed():
             if which.isdigit():
@@ -162,11 +157,6 @@ class MlflowModelRegistry:
         -------
         tuple of ModelVersion
             Empty where there is no such model.
-
-        Raises
-        ------
-        TrackingError
-            If the store does not answer.
         """
         clause, token, found = f"name = '{quotable(name)}'", None, []
         with self._store._answers(f"list the versions of {name}"):

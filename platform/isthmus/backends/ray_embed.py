@@ -51,8 +51,8 @@ class RayEmbedRunner:
     The pieces are a dataset, and a worker is an actor that loads the model once and maps pieces to
     rows. Images are read and reconstructions written where the worker is, so their folders, and
     the model's, must be reachable there by the same paths. What travels is a piece's paths and a
-    subject's row, and rows are handed on as they come: neither the images nor the rows of a cohort
-    are ever together in memory. Ray Data holds workers back where nobody takes their rows.
+    subject's row, and rows are handed on as they come; images stay with the worker, one subject's
+    at a time.
     """
 
     def __init__(self, execution: ExecutionConfig) -> None:

@@ -10,6 +10,7 @@ from isthmus.backends.worker_share import check_workers
 from isthmus.cli.terminal import (
     AblationOverrides,
     AsJson,
+    GatesOverrides,
     Overrides,
     SpaceOverrides,
     Traceback,
@@ -22,11 +23,14 @@ from isthmus.cli.terminal import (
 from isthmus.config.ablation.design import AblationConfig
 from isthmus.config.ablation.load import is_ablation, load_ablation
 from isthmus.config.load import Experiment, load_experiment, read_yaml
+from isthmus.config.promotion.gates import PromotionConfig
+from isthmus.config.promotion.load import is_gates, load_gates
 from isthmus.config.search_first import first_points
 from isthmus.config.search_load import is_space, load_space
 from isthmus.config.search_size import size_of_grid
 from isthmus.config.search_space import SearchSpace
 from isthmus.core.errors import ConfigError
+from isthmus.promotion.words import asked_table
 from isthmus.report.ablation.plan_tables import question_tables
 from isthmus.report.space_tables import dimensions_table, search_table
 from isthmus.report.summary import facts_table
@@ -37,16 +41,17 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="Experiments, search spaces and ablations; a space or an ablation is checked against "
-        "the experiment before it.",
+        help="Experiments, search spaces, ablations and gates; a space or an ablation is checked "
+        "against the experiment before it.",
     ),
 ]
-Language = SearchSpace | AblationConfig
+Language = SearchSpace | AblationConfig | PromotionConfig
 Checked = tuple[Path, Preview | Language, Experiment | None]
 _WHAT = {
     "--set": "an experiment",
     "--space-set": "a search space",
     "--ablation-set": "an ablation",
+    "--gates-set": "gates",
 }
 
 
@@ -56,21 +61,23 @@ def check(
     overrides: Overrides = None,
     space_overrides: SpaceOverrides = None,
     ablation_overrides: AblationOverrides = None,
+    gates_overrides: GatesOverrides = None,
     as_json: AsJson = False,
     traceback: Traceback = False,
 ) -> None:
-    """Resolve and validate experiments, search spaces and ablations; show what they mean."""
+    """Resolve and validate experiments, search spaces, ablations and gates; show what they mean."""
     given = {
         "--set": override(overrides),
         "--space-set": space_overrides or [],
         "--ablation-set": ablation_overrides or [],
+        "--gates-set": gates_overrides or [],
     }
     checked = _check(files, given)
     if as_json:
         print_json([_to_json(*one) for one in checked])
         return
     for file, found, experiment in checked:
-        if isinstance(found, SearchSpace | AblationConfig):
+        if isinstance(found, Language):
             against = "" if experiment is None else f"  for {experiment.config.name}"
             out.print(f"[bold]{file}[/]  {escape(found.name + against)}")
             for table in _tables(found):
@@ -98,6 +105,8 @@ def _check(files: list[Path], given: dict[str, list[str]]) -> list[Checked]:
             loaded.append((file, load_space(file, against, given[option]), base))
         elif option == "--ablation-set":
             loaded.append((file, load_ablation(file, against, given[option]), base))
+        elif option == "--gates-set":
+            loaded.append((file, load_gates(file, given[option]), None))
         else:
             base = load_experiment(file, given[option])
             check_workers(base.config.execution)
@@ -113,6 +122,8 @@ def _option(file: Path) -> str:
     content = read_yaml(file)
     if is_space(content):
         return "--space-set"
+    if is_gates(content):
+        return "--gates-set"
     return "--ablation-set" if is_ablation(content) else "--set"
 
 

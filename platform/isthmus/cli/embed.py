@@ -97,7 +97,7 @@ def embed_command(
     place = find_cohort(cohort, images)
     check_places(output, reconstructions, place.experiment.cohort_root)
     execution = _execution(place.execution, workers, device, address)
-    with _model(model, output, tracking_uri or place.tracking_uri) as found:
+    with _model(model, output, tracking_uri, place.tracking_uri) as found:
         record = read_record(found.folder)
         subjects = subjects_of(place, record.modalities, not record.accepts_missing)
         job = EmbedJob(
@@ -153,10 +153,15 @@ def _runner(execution: ExecutionConfig) -> EmbedRunner:
 
 
 @contextmanager
-def _model(model: str, output: Path, tracking_uri: str | None) -> Iterator[_Found]:
+def _model(model: str, output: Path, asked: str | None, default: str | None) -> Iterator[_Found]:
     """Have a model's folder: the user's, or a copy of a version in the registry."""
     folder = Path(model)
     if (folder / BUNDLE_FILE).is_file():
+        if asked is not None:
+            raise ConfigError(
+                f"--tracking-uri says where the registry is, but {model} is a folder: it would be "
+                "ignored. Leave it out."
+            )
         yield _Found(folder, str(folder.resolve()))
         return
     if folder.is_dir():
@@ -165,6 +170,7 @@ def _model(model: str, output: Path, tracking_uri: str | None) -> Iterator[_Foun
             "registry, such as NAME@champion; this folder is no bundle."
         )
     reference = parse_reference(model)
+    tracking_uri = asked or default
     if tracking_uri is None:
         raise ConfigError(
             f"{model} is no folder, so it must be looked up in a registry, but COHORT is no "

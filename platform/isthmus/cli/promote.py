@@ -12,6 +12,7 @@ from isthmus.cli.compare import find_study, load_study
 from isthmus.cli.progress import TrialProgress
 from isthmus.cli.terminal import (
     AsJson,
+    GatesOverrides,
     Traceback,
     TrackingUri,
     command,
@@ -41,12 +42,6 @@ Study = Annotated[
 ]
 Gates = Annotated[
     str, typer.Option("--gates", metavar="NAME|FILE", help="standard, demo, or a YAML file.")
-]
-GatesOverrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--gates-set", metavar="PATH=VALUE", help="Override a gate: gates.pca.max_ratio=0.9."
-    ),
 ]
 Model = Annotated[
     str | None,

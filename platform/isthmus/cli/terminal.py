@@ -56,6 +56,12 @@ AblationOverrides = Annotated[
         "--ablation-set", metavar="PATH=VALUE", help="Override an ablation, such as n_seeds=3."
     ),
 ]
+GatesOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gates-set", metavar="PATH=VALUE", help="Override a gate, such as gates.latency=false."
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow; default: a sqlite file beside the trials."),

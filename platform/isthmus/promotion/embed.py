@@ -175,30 +175,49 @@ def embed(
     """
     plan = EmbedPlan(model.digest, model.encoder_id, str(cohort.folder), cohort.images)
     parts = PartFolder(output)
-    total = len(cohort.subjects)
     with room_needed(output.parent), parts.held(plan, fresh) as kept:
-        found = {
-            subject.participant_id: kept[subject.participant_id]
-            for subject in cohort.subjects
-            if subject.participant_id in kept
-            and is_current(kept[subject.participant_id], subject, job.reconstructions)
-        }
-        done = dict(found)
-        on_progress(len(done), total)
-
-        def keep(rows: Sequence[SubjectRow]) -> None:
-            parts.write(rows)
-            done.update({row.participant_id: row for row in rows})
-            on_progress(len(done), total)
-
-        waiting = [s for s in cohort.subjects if s.participant_id not in found]
-        if waiting:
-            runner.run(job, _pieces(waiting), keep)
+        done = _current(kept, cohort, job)
+        n_found = len(done)
+        _finish(done, cohort, job, runner, parts, on_progress)
         rows = [done[subject.participant_id] for subject in cohort.subjects]
         told: dict[str, Role] = {row.participant_id: _role(row, roles) for row in rows}
         write_verdicts(output, rows, told)
         write_embeddings(output, rows, told, model)
-    return _report(output, job, model, rows, told, len(found))
+    return _report(output, job, model, rows, told, n_found)
+
+
+def _current(
+    kept: Mapping[str, SubjectRow], cohort: EmbedCohort, job: EmbedJob
+) -> dict[str, SubjectRow]:
+    """Take what an earlier call finished, where the images are still the same."""
+    return {
+        subject.participant_id: kept[subject.participant_id]
+        for subject in cohort.subjects
+        if subject.participant_id in kept
+        and is_current(kept[subject.participant_id], subject, job.reconstructions)
+    }
+
+
+def _finish(
+    done: dict[str, SubjectRow],
+    cohort: EmbedCohort,
+    job: EmbedJob,
+    runner: EmbedRunner,
+    parts: PartFolder,
+    on_progress: OnProgress,
+) -> None:
+    """Embed who is left, and keep each piece as it comes."""
+    total = len(cohort.subjects)
+    on_progress(len(done), total)
+
+    def keep(rows: Sequence[SubjectRow]) -> None:
+        parts.write(rows)
+        done.update({row.participant_id: row for row in rows})
+        on_progress(len(done), total)
+
+    waiting = [subject for subject in cohort.subjects if subject.participant_id not in done]
+    if waiting:
+        runner.run(job, _pieces(waiting), keep)
 
 
 def _pieces(subjects: Sequence[SubjectImages]) -> list[Piece]:

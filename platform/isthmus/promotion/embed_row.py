@@ -1,6 +1,7 @@
 """What came of one subject: a line of a part file, and a row of the output."""
 
 import json
+from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ class SubjectRow:
     verdict : str
         ``ok``; where the model does without an image, such as ``ok, without FA``; for a subject
         that could not be embedded, the reason.
-    embedding : tuple of float or None
-        None where the subject could not be embedded.
+    embedding : array of float or None
+        Eight bytes a value, for all rows of a cohort are held at once in the end; None where the
+        subject could not be embedded.
     stratum : int or None
         From 0; None also for a model without strata.
     membership : float or None
@@ -43,7 +45,7 @@ class SubjectRow:
 
     participant_id: str
     verdict: str
-    embedding: tuple[float, ...] | None
+    embedding: "array[float] | None"
     stratum: int | None
     membership: float | None
     error: float | None
@@ -65,7 +67,9 @@ class SubjectRow:
         str
             JSON without a line break.
         """
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        embedding = None if self.embedding is None else self.embedding.tolist()
+        content = asdict(self) | {"embedding": embedding}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> "SubjectRow":
@@ -88,7 +92,7 @@ class SubjectRow:
         """
         content = json.loads(line)
         if content["embedding"] is not None:
-            content["embedding"] = tuple(map(float, content["embedding"]))
+            content["embedding"] = array("d", content["embedding"])
         return cls(**content)
 
 

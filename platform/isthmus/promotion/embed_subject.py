@@ -3,6 +3,7 @@
 Shape suffixes: M modality, D H W the grid.
 """
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +135,7 @@ class Embedder:
         return SubjectRow(
             participant_id=subject.participant_id,
             verdict=f"{OK}{without}",
-            embedding=tuple(map(float, prediction.embedding_E)),
+            embedding=array("d", prediction.embedding_E.tolist()),
             stratum=prediction.stratum,
             membership=prediction.membership,
             error=prediction.error,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isthmus.config.promotion.gates import ChampionGate
+from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_text
 from isthmus.core.ports import ModelRegistry, ModelVersion

@@ -1,5 +1,7 @@
 """A decision in tables and sentences: for the terminal, the report page and the model's card."""
 
+from isthmus.config.promotion.gates import PromotionConfig
+from isthmus.config.promotion.thresholds import GateSettings
 from isthmus.promotion.decision import JudgedTrial, PromotionDecision
 from isthmus.promotion.lockbox_words import (
     fidelity_table,
@@ -71,6 +73,27 @@ def lockbox_tables(decision: PromotionDecision) -> tuple[Table, ...]:
     shown = (looks_table, fidelity_table, ratios_table, strata_table, replication_table)
     tables = (make(report).labelled(report.leaky) for make in shown)
     return tuple(table for table in tables if table.rows or table.note)
+
+
+def asked_table(config: PromotionConfig) -> Table:
+    """Show what a file of gates asks.
+
+    Parameters
+    ----------
+    config : PromotionConfig
+        Gates and thresholds.
+
+    Returns
+    -------
+    Table
+        One row a gate that is asked, in the order in which they are asked.
+    """
+    groups = [("", config.gates.asked()), ("lockbox.", config.lockbox.asked())]
+    asked = [(prefix + name, gate) for prefix, group in groups for name, gate in group]
+    if config.champion is not None:
+        asked.insert(len(list(config.gates.asked())), ("champion", config.champion))
+    rows = tuple((name, _thresholds(gate)) for name, gate in asked)
+    return Table(f"Gates of {config.name!r}", ("gate", "thresholds"), rows, config.description)
 
 
 def trials_table(decision: PromotionDecision) -> Table:
@@ -153,6 +176,12 @@ def outcome_in_words(decision: PromotionDecision) -> str:
     if decision.override and refused:
         said += f" Overridden were: {gates}. The reason given: {decision.override}"
     return said + nth
+
+
+def _thresholds(gate: GateSettings) -> str:
+    """Write a gate's thresholds."""
+    shown = gate.model_dump(mode="json", exclude_none=True)
+    return ", ".join(f"{name} {value}" for name, value in shown.items()) or "none"
 
 
 def _title(one: JudgedTrial) -> str:

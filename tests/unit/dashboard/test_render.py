@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from dash.development.base_component import Component
 from example_study import MSE, SCORE, make_study
-from shown_runs import ABLATION, FAILED, OPEN_TRIAL, REAL, SEARCH, lay_out
+from shown_runs import ABLATION, FAILED, OPEN_TRIAL, SEARCH, lay_out
 
 from isthmus.core.errors import ConfigError, ImageError, StoreUnavailable
-from isthmus.study.record_json import write_study
+from isthmus.study.record_json import read_study, write_study
 from isthmus.trial.panels import load_panels
 from isthmus_dashboard.addresses import PAGES, Address
 from isthmus_dashboard.context import Context
@@ -24,13 +24,6 @@ from isthmus_dashboard.scans import Scans
 from isthmus_dashboard.source import Missing
 
 NASTY = "</script><img src=x onerror=alert(1)>"
-
-
-def no_ledger(folder: Path):
-    """A search's record is there, so that no ledger needs to be opened."""
-    from isthmus.study.record_json import read_study
-
-    return read_study(folder)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,7 @@ def context(runs):
 
 
 def context_over(folder: Path) -> Context:
-    return Context(LastSeen(FolderSource(folder, no_ledger)), Scans())
+    return Context(LastSeen(FolderSource(folder, read_study)), Scans())
 
 
 def parts_of(piece):
@@ -131,7 +124,7 @@ def test_each_point_of_the_front_is_the_trial_that_is_told_of(context, runs):
 
 
 @pytest.mark.parametrize("colour", ["stratum", "factor:factor_1", "column:age"])
-def test_each_point_of_the_plane_is_the_subject_that_is_told_of(context, colour):
+def test_each_point_of_the_plane_is_the_subject_that_is_told_of(context, runs, colour):
     chart = graphs(show(context, "embeddings", colour=colour))[0].figure
     address = Address(SEARCH, "embeddings", {"colour": colour})
     standing = context.seen.standing(SEARCH).value
@@ -275,7 +268,7 @@ def test_a_damaged_record_says_which_and_what_to_do(runs, tmp_path):
 
 def test_the_last_view_is_kept_while_the_store_is_away(runs):
     times = iter(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=k) for k in range(99))
-    source = FolderSource(runs.runs, no_ledger)
+    source = FolderSource(runs.runs, read_study)
     seen = LastSeen(source, lambda: next(times))
     context = Context(seen, Scans())
     there = show(context)
@@ -285,8 +278,8 @@ def test_the_last_view_is_kept_while_the_store_is_away(runs):
     assert "2026-01-01 00:00" in words(away)
     assert "Nothing answers. Start it." in words(away)
     assert len(graphs(away)) == len(graphs(there)) > 0
-    source._load_study = no_ledger
-    assert "away" not in words(show(context))
+    source._load_study = read_study
+    assert "The store is away" not in words(show(context))
 
 
 def test_a_store_that_was_never_there_says_so(tmp_path):
@@ -319,4 +312,3 @@ def test_an_open_store_is_not_asked_for_the_same_subject_twice(context, runs, mo
     assert context.scans.of(fold, runs.experiment.store_url, subject) is first
     with pytest.raises(ConfigError):
         context.scans.of(fold, str(runs.runs / "no-store"), subject)
-    assert REAL == 0

@@ -241,6 +241,12 @@ def test_what_is_no_model_is_refused(cohort, tmp_path, monkeypatch, model, said)
     assert said in " ".join(run(model, "few", expect=2).stderr.split())
 
 
+def test_a_registry_that_would_not_be_asked_is_refused(trained, cohort, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    result = run(trained.bundle, cohort, "--tracking-uri", uri, expect=2)
+    assert "is a folder: it would be ignored" in " ".join(result.stderr.split())
+
+
 def test_a_bundle_that_was_tampered_with_is_refused(trained, cohort, tmp_path):
     copy = tmp_path / "tampered"
     shutil.copytree(trained.bundle, copy)

@@ -1,6 +1,7 @@
 """What is kept of finished subjects: as it was written, of one plan, and still of these files."""
 
 import os
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ def row(name="sub-1", **changes):
         participant_id=name,
         verdict="ok",
         # as float32 gives them
-        embedding=(0.1, 1.0 / 3.0, -2.5e-7),
+        embedding=array("d", (0.1, 1.0 / 3.0, -2.5e-7)),
         stratum=1,
         membership=0.25,
         error=0.01,

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from example_study import study_of
 
-from isthmus.config.promotion.gates import IntegrityGate
 from isthmus.config.promotion.load import load_gates
+from isthmus.config.promotion.thresholds import IntegrityGate
 from isthmus.core.errors import ConfigError
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.evidence_gather import gather_evidence

@@ -149,3 +149,15 @@ def test_each_subject_has_one_error_over_its_modalities(tmp_path: Path) -> None:
     assert table["log_error"].tolist() == pytest.approx([math.log(0.02)])
     with pytest.raises(ConfigError, match=r"nowhere/fidelity\.tsv: must be the table"):
         read_fidelity(tmp_path / "nowhere")
+
+
+def test_a_fold_with_one_of_the_groups_alone_counts_for_nothing() -> None:
+    rng = np.random.default_rng(8)
+    # every third family is of the third fold, in which there are no men
+    people = _people(rng, sex=["F" if i // 2 % 3 == 2 or i % 2 else "M" for i in range(60)])
+    errors = _errors(people, rng)
+    (whole,) = compare_groups(errors, people, ["sex"])
+    (shared,) = compare_groups(errors[errors["fold"] < 2], people, ["sex"])
+    assert whole.pairs[0].log_ratio == shared.pairs[0].log_ratio
+    assert whole.pairs[0].standard_error == shared.pairs[0].standard_error
+    assert whole.pairs[0].n_group == 40

@@ -8,7 +8,7 @@ import pytest
 from example_evidence import JITTER, N_FOLDS, make_evidence, make_fold, with_metric
 from scipy import stats
 
-from isthmus.config.promotion.gates import ContrastGate, ControlGate, ShuffleGate
+from isthmus.config.promotion.thresholds import ContrastGate, ControlGate, ShuffleGate
 from isthmus.promotion.gates.fidelity import (
     judge_cnr_ratio,
     judge_embedding_shuffle,
@@ -151,3 +151,16 @@ def test_contrast_without_tissues_says_what_it_needs() -> None:
     evidence = with_metric(make_evidence(), "validation_cnr_ratio", None)
     words = judge_cnr_ratio(evidence, ContrastGate()).words
     assert words.endswith("It needs a T1w and controls.tissue: kmeans.")
+
+
+def test_contrast_and_rise_are_held_by_their_lower_ends() -> None:
+    lower = judge_cnr_ratio(make_evidence(), ContrastGate(min_ratio=0.89))
+    assert not lower.passed
+    assert "The interval's lower end is 0.0" in lower.words
+    assert judge_cnr_ratio(make_evidence(), ContrastGate(min_ratio=0.89, by="mean")).passed
+    rise = judge_embedding_shuffle(make_evidence(), ShuffleGate(min_increase=0.49))
+    assert not rise.passed
+    assert "The interval's lower end is 0.0" in rise.words
+    assert judge_embedding_shuffle(
+        make_evidence(), ShuffleGate(min_increase=0.49, by="mean")
+    ).passed

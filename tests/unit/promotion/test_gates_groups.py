@@ -6,7 +6,7 @@ import pytest
 from example_evidence import make_evidence, make_pair
 from scipy import stats
 
-from isthmus.config.promotion.gates import EqualGate
+from isthmus.config.promotion.thresholds import EqualGate
 from isthmus.promotion.evidence import GroupsEvidence, TrialEvidence
 from isthmus.promotion.gates.groups import judge_equal_performance
 

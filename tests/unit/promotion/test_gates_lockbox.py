@@ -15,8 +15,9 @@ from example_evidence import (
 from scipy import stats
 
 from isthmus.cohort.lockbox import Look
-from isthmus.config.promotion.gates import ChampionGate, PromotionConfig
+from isthmus.config.promotion.gates import PromotionConfig
 from isthmus.config.promotion.load import load_gates
+from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.promotion.gates.champion import judge_champion
 from isthmus.promotion.gates.lockbox import judge_lockbox
 from isthmus.promotion.lockbox_record import LockboxReport

@@ -15,7 +15,8 @@ from example_evidence import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.config.promotion import gates as config
+from isthmus.config.promotion import thresholds as config
+from isthmus.config.promotion.gates import PromotionConfig, TrialGates
 from isthmus.promotion.evidence import (
     GroupsEvidence,
     LatencyEvidence,
@@ -189,7 +190,7 @@ def test_lockboxes(limits: list[float], counts: list[int], by: str, verdicts: li
         "looks": {"max_looks": many + 1},
     }
     asked = [
-        config.PromotionConfig.model_validate(
+        PromotionConfig.model_validate(
             {"name": "x", "gates": {"integrity": True}, "lockbox": lockbox}
         )
         for lockbox in (strict, loose)
@@ -200,7 +201,7 @@ def test_lockboxes(limits: list[float], counts: list[int], by: str, verdicts: li
 
 @given(trials())
 def test_without_a_fold_no_gate_on_what_was_trained_opens(evidence: TrialEvidence) -> None:
-    content = {name: True for name in config.TrialGates.model_fields if name != "size"}
-    gates = config.PromotionConfig.model_validate({"name": "x", "gates": content})
+    content = {name: True for name in TrialGates.model_fields if name != "size"}
+    gates = PromotionConfig.model_validate({"name": "x", "gates": content})
     verdicts = judge(replace(evidence, folds=(), integrity=(), latency=None), gates)
     assert [verdict.gate for verdict in verdicts if verdict.passed] == []

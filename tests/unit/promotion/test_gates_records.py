@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from example_evidence import make_evidence, make_fold
 
-from isthmus.config.promotion.gates import (
+from isthmus.config.promotion.load import load_gates
+from isthmus.config.promotion.thresholds import (
     ConvergenceGate,
     IntegrityGate,
     LatencyGate,
     NotLeakyGate,
     SizeGate,
 )
-from isthmus.config.promotion.load import load_gates
 from isthmus.promotion.evidence import Check, TrialEvidence
 from isthmus.promotion.gates.cost import judge_latency, judge_size
 from isthmus.promotion.gates.integrity import judge_integrity, judge_not_leaky

@@ -2,7 +2,7 @@
 
 import math
 
-from isthmus.config.promotion.gates import ChampionGate
+from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,

@@ -1,6 +1,6 @@
 """Gates on what a model costs to keep and to ask: its size and its latency."""
 
-from isthmus.config.promotion.gates import LatencyGate, SizeGate
+from isthmus.config.promotion.thresholds import LatencyGate, SizeGate
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.held import in_short, miss, unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar

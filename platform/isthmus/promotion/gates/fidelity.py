@@ -10,7 +10,7 @@ not what one encoder does on subjects of another site or scanner.
 import math
 from collections.abc import Callable, Sequence
 
-from isthmus.config.promotion.gates import (
+from isthmus.config.promotion.thresholds import (
     ContrastGate,
     ControlGate,
     FoldsSettings,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isthmus.config.promotion.gates import ComparedSettings
+from isthmus.config.promotion.thresholds import ComparedSettings
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.verdict import GateVerdict
 from isthmus.study.inference.resampled_t import (

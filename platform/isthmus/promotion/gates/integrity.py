@@ -1,6 +1,6 @@
 """Gates on the records themselves: files that are what they should be, and nothing that leaked."""
 
-from isthmus.config.promotion.gates import IntegrityGate, NotLeakyGate
+from isthmus.config.promotion.thresholds import IntegrityGate, NotLeakyGate
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.held import unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from isthmus.config.promotion.gates import GateSettings, PromotionConfig
+from isthmus.config.promotion.gates import PromotionConfig
+from isthmus.config.promotion.thresholds import GateSettings
 from isthmus.promotion.evidence import TrialEvidence
 from isthmus.promotion.gates.cost import judge_latency, judge_size
 from isthmus.promotion.gates.fidelity import (

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from isthmus.config.promotion.gates import (
+from isthmus.config.promotion.gates import PromotionConfig
+from isthmus.config.promotion.thresholds import (
     LockboxControlGate,
     LockboxErrorGate,
     LooksGate,
-    PromotionConfig,
     ReplicationGate,
 )
 from isthmus.promotion.gates.held import (

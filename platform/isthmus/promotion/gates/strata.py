@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from isthmus.config.promotion.gates import StabilityGate, StrataGate
+from isthmus.config.promotion.thresholds import StabilityGate, StrataGate
 from isthmus.promotion.evidence import FoldEvidence, SelectionEvidence, TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from isthmus.config.promotion.gates import ConvergenceGate
+from isthmus.config.promotion.thresholds import ConvergenceGate
 from isthmus.promotion.evidence import FoldEvidence, TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
