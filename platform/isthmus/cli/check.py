@@ -131,6 +131,8 @@ def _tables(found: Language) -> tuple[Table, ...]:
     """Show a space or an ablation."""
     if isinstance(found, AblationConfig):
         return question_tables(found)
+    if isinstance(found, PromotionConfig):
+        return (asked_table(found),)
     return dimensions_table(found), search_table(found)
 
 
@@ -144,6 +146,8 @@ def _to_json(file: Path, found: Preview | Language, base: Experiment | None) -> 
             "ablation": found.model_dump(mode="json"),
             "experiment": None if base is None else base.config.name,
         }
+    if isinstance(found, PromotionConfig):
+        return {"file": str(file), "gates": found.model_dump(mode="json")}
     points = None if base is None else first_points(found, base.config)
     return {
         "file": str(file),

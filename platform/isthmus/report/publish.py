@@ -13,7 +13,13 @@ from isthmus.core.files import write_text
 from isthmus.core.ports import EpochEvent, RunLogger, RunStore
 from isthmus.report.across_summary import across_metrics
 from isthmus.report.fold_files import ACROSS, STRATA, draw_fold, draw_trial, summary_text
-from isthmus.report.run_naming import described, flat_params, legal_names, run_name
+from isthmus.report.run_naming import (
+    described,
+    flat_params,
+    leading_first,
+    legal_names,
+    run_name,
+)
 from isthmus.report.strata_words import stability_in_words, strata_in_words
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.record import RobustnessReport
@@ -224,7 +230,7 @@ class TrackingPublisher:
             for name, value in result.summary.items()
             if value.standard_error is not None and "/" not in name
         }
-        run.log_metrics(legal_names({**metrics, **errors}))
+        run.log_metrics(legal_names(leading_first({**metrics, **errors})))
         self._send(run, directory / "trial.json")
         for folder, files in draw_trial(result, directory).items():
             for file in files:

@@ -10,6 +10,7 @@ from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.paths import flatten
 
 FIRST_SECTIONS = ("model", "training", "volumes", "stratification", "controls", "cohort")
+FIRST_METRICS = ("validation_", "strata_", "encoders_", "survival_")
 
 
 def run_name(config: ExperimentConfig, digest: str) -> str:
@@ -103,6 +104,33 @@ def plain_params(leaves: Mapping[str, Any]) -> dict[str, str | int | float | boo
         path: value if isinstance(value, str | int | float) else json.dumps(value)
         for path, value in leaves.items()
     }
+
+
+def leading_first(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Order a trial's metrics so that a tracking store's list begins with what is read first.
+
+    Parameters
+    ----------
+    metrics : Mapping of str to float
+        By name.
+
+    Returns
+    -------
+    dict of str to float
+        Fidelity and strata of the trial itself before controls and probes; means over modalities
+        before those of each and before standard errors.
+
+    Examples
+    --------
+    >>> list(leading_first({"pca_mse": 0.4, "validation_mse/FA": 0.1, "validation_mse": 0.2}))
+    ['validation_mse', 'validation_mse/FA', 'pca_mse']
+    """
+
+    def place(name: str) -> tuple[int, int]:
+        own = next((i for i, start in enumerate(FIRST_METRICS) if name.startswith(start)), 9)
+        return own, 2 if name.endswith("_se") else int("/" in name)
+
+    return {name: metrics[name] for name in sorted(metrics, key=place)}
 
 
 def described(markdown: str, run_id: str) -> str:

@@ -15,6 +15,22 @@ OPTION = "--gates-set"
 Keys = tuple[str | int, ...]
 
 
+def is_gates(content: Mapping[str, Any]) -> bool:
+    """Tell gates from an experiment, a search space and an ablation.
+
+    Parameters
+    ----------
+    content : Mapping
+        As read from a file.
+
+    Returns
+    -------
+    bool
+        Whether it has gates.
+    """
+    return "gates" in content
+
+
 def gate_names() -> tuple[str, ...]:
     """List the gates' files in the package.
 
