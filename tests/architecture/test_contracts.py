@@ -16,7 +16,9 @@ MLFLOW = "MLflow is reached through its own backends alone"
 OPTUNA = "Optuna is reached through its own backends alone"
 LOCKBOX = "The lockbox is opened by promotion alone"
 PARTITION = "Which partition of a store is opened is decided in two modules"
-ALL = {LAYERS, CIRCLES, RAY, MLFLOW, OPTUNA, LOCKBOX, PARTITION}
+VIEW = "The live view reads records and reaches no backend"
+VIEWER = "The live view is started by its command alone"
+ALL = {LAYERS, CIRCLES, RAY, MLFLOW, OPTUNA, LOCKBOX, PARTITION, VIEW, VIEWER}
 
 VIOLATIONS = [
     ("core/planted.py", "import isthmus.config", LAYERS),
@@ -48,6 +50,12 @@ VIOLATIONS = [
     ("volumes/planted.py", "import isthmus.volumes.lockbox_store", LOCKBOX),
     ("trial/planted.py", "from isthmus.volumes.partition import open_partition", PARTITION),
     ("volumes/planted.py", "from isthmus.volumes import partition", PARTITION),
+    ("../isthmus_dashboard/planted.py", "import isthmus.backends.mlflow_reader", VIEW),
+    ("../isthmus_dashboard/planted.py", "from mlflow import MlflowClient", VIEW),
+    ("../isthmus_dashboard/planted.py", "from isthmus.volumes import lockbox_store", VIEW),
+    ("../isthmus_dashboard/pages/planted.py", "from isthmus.cli import compare", VIEW),
+    ("report/planted.py", "from isthmus_dashboard import app", VIEWER),
+    ("cli/planted.py", "import isthmus_dashboard.source", VIEWER),
 ]
 
 
@@ -55,9 +63,10 @@ VIOLATIONS = [
 def copied(tmp_path: Path, root: Path) -> Path:
     """Return a copy of the package, in which every contract has something to look at."""
     package = tmp_path / "isthmus"
-    shutil.copytree(
-        root / "platform" / "isthmus", package, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    left_out = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root / "platform" / "isthmus", package, ignore=left_out)
+    viewer = "isthmus_dashboard"
+    shutil.copytree(root / "dashboards" / viewer, tmp_path / viewer, ignore=left_out)
     shutil.copy(root / "pyproject.toml", tmp_path)
     _append(package / "backends" / "ray_train.py", "import ray")
     _append(package / "backends" / "mlflow_store.py", "import mlflow")

@@ -17,6 +17,7 @@ from playwright.sync_api import (
     Request,
     Response,
     WebSocket,
+    expect,
     sync_playwright,
 )
 
@@ -99,6 +100,7 @@ def browser() -> str:
 @pytest.fixture(scope="session")
 def chromium(browser: str) -> Iterator[Browser]:
     """Drive the system's browser, started once; it resolves no name but this machine's."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         driven = playwright.chromium.launch(
             executable_path=browser,

@@ -23,7 +23,8 @@ MLFLOW_SAYS = {
     "panel of MLflow's was laid out over two frames",
 }
 # MLflow opens a panel of its own over a third of the page the first time; later it stays closed.
-CLOSED = """if (window === top) for (const [key, value] of [["panelOpen", false], ["fab.autoOpenedOnFirstLoad", true]])
+CLOSED = """const assistant = { panelOpen: false, "fab.autoOpenedOnFirstLoad": true };
+if (window === top) for (const [key, value] of Object.entries(assistant))
   localStorage.setItem(`mlflow.assistant.${key}_v1`, JSON.stringify(value));"""
 AS_TRAINING = "workflowType=machine_learning"
 SHOWN = (
