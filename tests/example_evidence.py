@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.cohort.lockbox import Look
-from isthmus.promotion.evidence import (
+from isthmus.promotion.evidence.record import (
     Check,
     FoldEvidence,
     GroupsEvidence,
@@ -14,8 +14,8 @@ from isthmus.promotion.evidence import (
     StrataEvidence,
     TrialEvidence,
 )
-from isthmus.promotion.lockbox_record import ErrorRatio, LockboxReport, LockboxSubject
-from isthmus.promotion.replicated import ProfileAgreement, TargetReplication
+from isthmus.promotion.lockbox.record import ErrorRatio, LockboxReport, LockboxSubject
+from isthmus.promotion.lockbox.replicated import ProfileAgreement, TargetReplication
 
 N_FOLDS = 5
 # What folds differ by, so that intervals have a width; it sums up to 0.

@@ -22,10 +22,10 @@ from isthmus.cohort.phantom import PhantomConfig, make_phantom
 from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ConfigError
 from isthmus.promotion.bundle.record import BundleRecord
-from isthmus.promotion.embed import EmbedReport, embed
-from isthmus.promotion.embed_files import ModelLabel
-from isthmus.promotion.embed_source import find_cohort, subjects_of
-from isthmus.promotion.embed_subject import EmbedJob
+from isthmus.promotion.embedding.files import ModelLabel
+from isthmus.promotion.embedding.run import EmbedReport, embed
+from isthmus.promotion.embedding.source import find_cohort, subjects_of
+from isthmus.promotion.embedding.subject import EmbedJob
 
 PLATFORM = Path(__file__).parents[2] / "platform"
 N_SUBJECTS, N_PARTS_BEFORE_THE_KILL = 60, 5
@@ -37,7 +37,7 @@ NEEDS_CORES = pytest.mark.skipif(usable_cores() < 2, reason="two workers need tw
 KILLED = f"""
 import os, signal, sys
 from isthmus.cli.main import app
-from isthmus.promotion.embed_parts import PartFolder
+from isthmus.promotion.embedding.parts import PartFolder
 
 write, written = PartFolder.write, []
 

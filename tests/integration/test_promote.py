@@ -13,9 +13,9 @@ from tiny_search import Run, isthmus, mlflow_runs, search_folder, study_records,
 
 from isthmus.backends.mlflow_registry import MlflowModelRegistry
 from isthmus.promotion.bundle.load import load_bundle
-from isthmus.promotion.champion_history import read_history
 from isthmus.promotion.decision import PromotionDecision, read_decision
 from isthmus.promotion.promote import FOLDER
+from isthmus.promotion.registry.history import read_history
 
 pytestmark = [
     pytest.mark.slow,

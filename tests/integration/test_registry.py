@@ -11,9 +11,9 @@ from served_case import Case, train_case
 from isthmus.backends.mlflow_registry import MlflowModelRegistry
 from isthmus.backends.tracking_uri import TrackingError
 from isthmus.core.errors import IsthmusError
-from isthmus.promotion.aliases import AliasRefused, carry_out, challenge, crown, roll_back
 from isthmus.promotion.bundle.load import load_bundle
-from isthmus.promotion.champion_history import TAG_PREFIX, champions, read_history
+from isthmus.promotion.registry.aliases import AliasRefused, carry_out, challenge, crown, roll_back
+from isthmus.promotion.registry.history import TAG_PREFIX, champions, read_history
 
 NOON = "2031-05-04T12:00:00+00:00"
 CARD = "# Card\n\n" + "Limits: " * 1000

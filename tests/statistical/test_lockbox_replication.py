@@ -11,8 +11,8 @@ import numpy as np
 from asked_again import development, draw, together
 
 from isthmus.promotion.bundle.strata_rule import StrataRule
-from isthmus.promotion.replicated import TargetReplication
-from isthmus.promotion.replication import questions_of, replicate
+from isthmus.promotion.lockbox.replicated import TargetReplication
+from isthmus.promotion.lockbox.replication import questions_of, replicate
 from isthmus.stratification.partition import Partition
 
 N_SIMULATIONS, N_SUBJECTS, N_PERMUTATIONS = 200, 40, 199

@@ -26,9 +26,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from isthmus.backends.mlflow_store import MlflowRunStore
 from isthmus.core.digest import digest_file, digest_of
-from isthmus.promotion.answers import ANSWER_COLUMNS
 from isthmus.promotion.bundle.record import BundleRecord, read_record
-from isthmus.promotion.requests import PARTICIPANT, RECONSTRUCT, blank_request
+from isthmus.promotion.serving.answers import ANSWER_COLUMNS
+from isthmus.promotion.serving.requests import PARTICIPANT, RECONSTRUCT, blank_request
 
 with warnings.catch_warnings():
     # It warns of a type in its own code.

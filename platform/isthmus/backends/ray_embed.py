@@ -24,9 +24,9 @@ from isthmus.backends.worker_share import WorkerShare, share_out
 from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import IsthmusError, ResourceError
 from isthmus.core.files import disk_full
-from isthmus.promotion.embed_row import SubjectRow
-from isthmus.promotion.embed_source import SubjectImages
-from isthmus.promotion.embed_subject import Embedder, EmbedJob
+from isthmus.promotion.embedding.row import SubjectRow
+from isthmus.promotion.embedding.source import SubjectImages
+from isthmus.promotion.embedding.subject import Embedder, EmbedJob
 from isthmus.volumes.sources import ImageSource
 
 Piece = tuple[SubjectImages, ...]
@@ -39,7 +39,7 @@ _DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryErro
 
 
 class RayEmbedRunner:
-    """Embed pieces on Ray's workers (`isthmus.promotion.embed.EmbedRunner`).
+    """Embed pieces on Ray's workers (`isthmus.promotion.embedding.run.EmbedRunner`).
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
-from isthmus.promotion.answers import ANSWER_COLUMNS, answer
 from isthmus.promotion.bundle.load import load_bundle
-from isthmus.promotion.requests import RECONSTRUCT, RequestRefused, allowed_folder
+from isthmus.promotion.serving.answers import ANSWER_COLUMNS, answer
+from isthmus.promotion.serving.requests import RECONSTRUCT, RequestRefused, allowed_folder
 
 _logger = logging.getLogger(__name__)
 

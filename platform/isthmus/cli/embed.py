@@ -25,13 +25,13 @@ from isthmus.cli.terminal import (
 from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.promotion.bundle.record import BUNDLE_FILE, read_record
-from isthmus.promotion.embed import EmbedReport, EmbedRunner, check_places, embed
-from isthmus.promotion.embed_files import ModelLabel
-from isthmus.promotion.embed_parts import parts_folder
-from isthmus.promotion.embed_roles import roles_of
-from isthmus.promotion.embed_source import CohortPlace, find_cohort, subjects_of
-from isthmus.promotion.embed_subject import EmbedJob, InProcessEmbedRunner
-from isthmus.promotion.reference import parse_reference
+from isthmus.promotion.embedding.files import ModelLabel
+from isthmus.promotion.embedding.parts import parts_folder
+from isthmus.promotion.embedding.roles import roles_of
+from isthmus.promotion.embedding.run import EmbedReport, EmbedRunner, check_places, embed
+from isthmus.promotion.embedding.source import CohortPlace, find_cohort, subjects_of
+from isthmus.promotion.embedding.subject import EmbedJob, InProcessEmbedRunner
+from isthmus.promotion.registry.reference import parse_reference
 
 EXIT_SOME_REFUSED = 4
 MAX_REFUSED_SHOWN = 20

@@ -26,7 +26,7 @@ from isthmus.config.promotion.load import load_gates
 from isthmus.core.ports import RunReader
 from isthmus.promotion.contest import Contest, contest_of_search, contest_of_trial
 from isthmus.promotion.decision import DECISION_FILE, PromotionDecision, decision_to_json
-from isthmus.promotion.evidence_latency import measure_latency
+from isthmus.promotion.evidence.latency import measure_latency
 from isthmus.promotion.promote import FOLDER, Means, PromotionRequest, refusal_of
 from isthmus.promotion.promote import promote as carry_out
 from isthmus.promotion.publish import publish_decision

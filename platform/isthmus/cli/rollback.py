@@ -8,8 +8,8 @@ import typer
 from isthmus.backends.tracking_uri import sqlite_uri
 from isthmus.cli.compare import RUNS
 from isthmus.cli.terminal import AsJson, Traceback, TrackingUri, command, out, print_json
-from isthmus.promotion.aliases import carry_out, roll_back
-from isthmus.promotion.champion_history import read_history
+from isthmus.promotion.registry.aliases import carry_out, roll_back
+from isthmus.promotion.registry.history import read_history
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name in the registry.")]
 Reason = Annotated[

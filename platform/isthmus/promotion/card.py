@@ -11,8 +11,8 @@ from isthmus.promotion.bundle.errors_seen import ALL
 from isthmus.promotion.bundle.record import BundleRecord
 from isthmus.promotion.decision import PromotionDecision
 from isthmus.promotion.developed import Developed
-from isthmus.promotion.evidence_groups import group_labels
-from isthmus.promotion.lockbox_words import fidelity_table, look_in_words, replication_table
+from isthmus.promotion.evidence.groups import group_labels
+from isthmus.promotion.lockbox.words import fidelity_table, look_in_words, replication_table
 from isthmus.promotion.words import gates_table, outcome_in_words
 from isthmus.report.strata_words import number, strata_in_words
 from isthmus.report.table import Table

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from isthmus.core.digest import digest_of
 from isthmus.core.files import write_text
-from isthmus.promotion.evidence import TrialEvidence
-from isthmus.promotion.lockbox_record import LockboxReport
+from isthmus.promotion.evidence.record import TrialEvidence
+from isthmus.promotion.lockbox.record import LockboxReport
 from isthmus.promotion.verdict import GateVerdict, failed
 from isthmus.study.kept_json import KeptJson
 

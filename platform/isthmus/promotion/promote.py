@@ -17,7 +17,6 @@ from pathlib import Path
 from isthmus.config.promotion.gates import PromotionConfig
 from isthmus.core.errors import ConfigError, PromotionRefused
 from isthmus.core.ports import EpochListener, ModelRegistry, RunReader
-from isthmus.promotion.aliases import CHAMPION
 from isthmus.promotion.choice import Candidate, choose
 from isthmus.promotion.contest import Contest, typical_fold
 from isthmus.promotion.decision import (
@@ -29,13 +28,14 @@ from isthmus.promotion.decision import (
     keep_decision,
 )
 from isthmus.promotion.developed import Developed, load_developed
-from isthmus.promotion.evidence_gather import Measure, gather_evidence
+from isthmus.promotion.evidence.gather import Measure, gather_evidence
 from isthmus.promotion.gates.judge import judge
 from isthmus.promotion.gates.lockbox import judge_lockbox
-from isthmus.promotion.lockbox import evaluate_lockbox
-from isthmus.promotion.lockbox_record import LockboxReport, finished_look
+from isthmus.promotion.lockbox.look import evaluate_lockbox
+from isthmus.promotion.lockbox.record import LockboxReport, finished_look
 from isthmus.promotion.refit import refit, refit_strata
 from isthmus.promotion.registering import Package, is_of, judge_succession, register
+from isthmus.promotion.registry.aliases import CHAMPION
 from isthmus.promotion.tracked import TRIAL_TAG, find_run
 from isthmus.promotion.verdict import failed, refusal
 from isthmus.trial.run import Launcher, PreparedTrial, load_trial

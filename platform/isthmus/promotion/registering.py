@@ -10,17 +10,17 @@ from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_text
 from isthmus.core.ports import ModelRegistry, ModelVersion
-from isthmus.promotion.aliases import AliasPlan, carry_out, challenge, crown
 from isthmus.promotion.bundle.export import export_program
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.record import BundleRecord
 from isthmus.promotion.bundle.write import write_bundle
 from isthmus.promotion.card import model_card
-from isthmus.promotion.champion_history import read_history
 from isthmus.promotion.decision import PromotionDecision, Registered, write_decision
 from isthmus.promotion.developed import Developed
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.champion import judge_champion
+from isthmus.promotion.registry.aliases import AliasPlan, carry_out, challenge, crown
+from isthmus.promotion.registry.history import read_history
 from isthmus.promotion.verdict import GateVerdict, failed
 from isthmus.trial.run import PreparedTrial
 from isthmus.volumes.store import VolumeStore

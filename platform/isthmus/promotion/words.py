@@ -3,7 +3,7 @@
 from isthmus.config.promotion.gates import PromotionConfig
 from isthmus.config.promotion.thresholds import GateSettings
 from isthmus.promotion.decision import JudgedTrial, PromotionDecision
-from isthmus.promotion.lockbox_words import (
+from isthmus.promotion.lockbox.words import (
     fidelity_table,
     looks_table,
     ratios_table,

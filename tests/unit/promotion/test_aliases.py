@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.core.errors import IsthmusError, PromotionRefused
-from isthmus.promotion.aliases import AliasPlan, AliasRefused, challenge, crown, roll_back
-from isthmus.promotion.champion_history import (
+from isthmus.promotion.registry.aliases import AliasPlan, AliasRefused, challenge, crown, roll_back
+from isthmus.promotion.registry.history import (
     TAG_PREFIX,
     ChampionMove,
     HistoryDamaged,

@@ -17,8 +17,8 @@ from isthmus.cohort.participants import load_participants
 from isthmus.core.errors import ConfigError
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.write import write_bundle
-from isthmus.promotion.embed_roles import roles_of
-from isthmus.promotion.embed_subject import reconstruction_file
+from isthmus.promotion.embedding.roles import roles_of
+from isthmus.promotion.embedding.subject import reconstruction_file
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.foreign_table import load_embeddings
 from isthmus.stratification.subjects import choose_subjects

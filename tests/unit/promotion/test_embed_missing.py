@@ -9,10 +9,10 @@ from small_cohort import FOLD, IDS, make_task, write_cohort
 from isthmus.config.load import load_experiment
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.write import write_bundle
-from isthmus.promotion.embed import check_places, embed
-from isthmus.promotion.embed_files import ModelLabel
-from isthmus.promotion.embed_source import find_cohort, subjects_of
-from isthmus.promotion.embed_subject import EmbedJob, InProcessEmbedRunner
+from isthmus.promotion.embedding.files import ModelLabel
+from isthmus.promotion.embedding.run import check_places, embed
+from isthmus.promotion.embedding.source import find_cohort, subjects_of
+from isthmus.promotion.embedding.subject import EmbedJob, InProcessEmbedRunner
 from isthmus.stratification.embedding_table import EmbeddingTable
 from isthmus.training.encoder import load_encoder
 from isthmus.training.launch import InProcessLauncher

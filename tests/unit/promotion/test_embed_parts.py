@@ -8,9 +8,9 @@ import pytest
 
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.embed_parts import EmbedPlan, PartFolder, parts_folder
-from isthmus.promotion.embed_row import SubjectRow, is_current, refused
-from isthmus.promotion.embed_source import SubjectImages
+from isthmus.promotion.embedding.parts import EmbedPlan, PartFolder, parts_folder
+from isthmus.promotion.embedding.row import SubjectRow, is_current, refused
+from isthmus.promotion.embedding.source import SubjectImages
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.subject import file_stamp
 

@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.config.load import load_experiment
 from isthmus.promotion.bundle.record import Origin
-from isthmus.promotion.embed_roles import roles_of
+from isthmus.promotion.embedding.roles import roles_of
 from isthmus.trial.run import prepare_trial
 
 

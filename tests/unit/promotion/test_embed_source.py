@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from isthmus.core.errors import CohortError, ConfigError
-from isthmus.promotion.embed_source import find_cohort, subjects_of
+from isthmus.promotion.embedding.source import find_cohort, subjects_of
 
 PATTERN = "{participant_id}/{participant_id}_{modality}.nii.gz"
 

@@ -15,9 +15,9 @@ from example_study import study_of
 from isthmus.config.promotion.load import load_gates
 from isthmus.config.promotion.thresholds import IntegrityGate
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.evidence import TrialEvidence
-from isthmus.promotion.evidence_gather import gather_evidence
-from isthmus.promotion.evidence_latency import measure_latency
+from isthmus.promotion.evidence.gather import gather_evidence
+from isthmus.promotion.evidence.latency import measure_latency
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.integrity import judge_integrity
 from isthmus.promotion.gates.judge import judge
 from isthmus.stratification.across import SelectionReport, TrialSignificance

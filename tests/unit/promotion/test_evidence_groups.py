@@ -11,7 +11,7 @@ from scipy import stats
 
 from isthmus.cohort.participants import Participants
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.evidence_groups import compare_groups, read_fidelity, subject_errors
+from isthmus.promotion.evidence.groups import compare_groups, read_fidelity, subject_errors
 
 
 def _people(rng: np.random.Generator, n: int = 60, **columns: Any) -> Participants:

@@ -7,7 +7,7 @@ from example_evidence import make_evidence, make_pair
 from scipy import stats
 
 from isthmus.config.promotion.thresholds import EqualGate
-from isthmus.promotion.evidence import GroupsEvidence, TrialEvidence
+from isthmus.promotion.evidence.record import GroupsEvidence, TrialEvidence
 from isthmus.promotion.gates.groups import judge_equal_performance
 
 SEX = EqualGate(columns=("sex",))

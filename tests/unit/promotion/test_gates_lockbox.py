@@ -20,7 +20,7 @@ from isthmus.config.promotion.load import load_gates
 from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.promotion.gates.champion import judge_champion
 from isthmus.promotion.gates.lockbox import judge_lockbox
-from isthmus.promotion.lockbox_record import LockboxReport
+from isthmus.promotion.lockbox.record import LockboxReport
 from isthmus.promotion.verdict import GateVerdict
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from isthmus.config.promotion import thresholds as config
 from isthmus.config.promotion.gates import PromotionConfig, TrialGates
-from isthmus.promotion.evidence import (
+from isthmus.promotion.evidence.record import (
     GroupsEvidence,
     LatencyEvidence,
     SelectionEvidence,

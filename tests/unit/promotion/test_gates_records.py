@@ -13,7 +13,7 @@ from isthmus.config.promotion.thresholds import (
     NotLeakyGate,
     SizeGate,
 )
-from isthmus.promotion.evidence import Check, TrialEvidence
+from isthmus.promotion.evidence.record import Check, TrialEvidence
 from isthmus.promotion.gates.cost import judge_latency, judge_size
 from isthmus.promotion.gates.integrity import judge_integrity, judge_not_leaky
 from isthmus.promotion.gates.judge import JUDGES, judge

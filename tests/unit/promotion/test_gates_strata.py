@@ -6,7 +6,7 @@ import pytest
 from example_evidence import make_evidence, with_strata
 
 from isthmus.config.promotion.thresholds import StabilityGate, StrataGate
-from isthmus.promotion.evidence import SelectionEvidence
+from isthmus.promotion.evidence.record import SelectionEvidence
 from isthmus.promotion.gates.strata import judge_stability, judge_strata
 
 

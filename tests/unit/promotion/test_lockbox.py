@@ -15,9 +15,9 @@ from isthmus.cohort.seal import SEAL_NAME, read_seal
 from isthmus.core.errors import CohortError, ConfigError, IsthmusError, LeakageError
 from isthmus.promotion.bundle.strata_rule import StrataRule
 from isthmus.promotion.developed import load_developed
-from isthmus.promotion.lockbox import evaluate_lockbox
-from isthmus.promotion.lockbox_record import LockboxReport, finished_look
-from isthmus.promotion.lockbox_words import look_in_words, tables
+from isthmus.promotion.lockbox.look import evaluate_lockbox
+from isthmus.promotion.lockbox.record import LockboxReport, finished_look
+from isthmus.promotion.lockbox.words import look_in_words, tables
 from isthmus.stratification.partition import Partition
 from isthmus.training.controls import CONTROLS
 from isthmus.training.encoder import load_encoder

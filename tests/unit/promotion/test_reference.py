@@ -1,7 +1,7 @@
 import pytest
 
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.reference import ModelReference, parse_reference
+from isthmus.promotion.registry.reference import ModelReference, parse_reference
 
 
 @pytest.mark.parametrize(

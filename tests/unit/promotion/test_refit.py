@@ -9,8 +9,8 @@ from lockbox_cohort import DevelopedCohort, develop
 from isthmus.core.errors import ConfigError
 from isthmus.core.ports import EpochEvent
 from isthmus.promotion.developed import load_developed
-from isthmus.promotion.lockbox import evaluate_lockbox
-from isthmus.promotion.lockbox_words import look_in_words
+from isthmus.promotion.lockbox.look import evaluate_lockbox
+from isthmus.promotion.lockbox.words import look_in_words
 from isthmus.promotion.refit import refit, refit_fold, refit_strata
 from isthmus.stratification.partition import Partition
 from isthmus.training.encoder import load_encoder

@@ -8,8 +8,8 @@ from asked_again import PHENOTYPES, People, development, draw, together
 
 from isthmus.core.errors import StratificationError
 from isthmus.promotion.bundle.strata_rule import StrataRule
-from isthmus.promotion.replicated import TargetReplication, profile_agreement
-from isthmus.promotion.replication import LEAST_PERMUTATIONS, questions_of, replicate
+from isthmus.promotion.lockbox.replicated import TargetReplication, profile_agreement
+from isthmus.promotion.lockbox.replication import LEAST_PERMUTATIONS, questions_of, replicate
 from isthmus.stratification.carried_factors import factor_rule
 from isthmus.stratification.correction import holm
 from isthmus.stratification.factors import Factors

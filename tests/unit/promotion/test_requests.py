@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from isthmus.core.errors import ConfigError
-from isthmus.promotion import requests
-from isthmus.promotion.answers import ANSWER_COLUMNS, answer
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.load import load_bundle
 from isthmus.promotion.bundle.write import write_bundle
-from isthmus.promotion.requests import RequestRefused, allowed_folder, blank_request, inline
+from isthmus.promotion.serving import requests
+from isthmus.promotion.serving.answers import ANSWER_COLUMNS, answer
+from isthmus.promotion.serving.requests import RequestRefused, allowed_folder, blank_request, inline
 from isthmus.trial.run import prepare_trial
 
 

@@ -3,7 +3,7 @@
 import math
 
 from isthmus.config.promotion.thresholds import ChampionGate
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
     Held,

@@ -1,7 +1,7 @@
 """Gates on what a model costs to keep and to ask: its size and its latency."""
 
 from isthmus.config.promotion.thresholds import LatencyGate, SizeGate
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.held import in_short, miss, unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar
 

@@ -16,7 +16,7 @@ from isthmus.config.promotion.thresholds import (
     FoldsSettings,
     ShuffleGate,
 )
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
     Held,

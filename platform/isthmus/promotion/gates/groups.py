@@ -7,7 +7,7 @@ from typing import Literal
 from scipy.special import stdtrit
 
 from isthmus.config.promotion.thresholds import EqualGate
-from isthmus.promotion.evidence import GroupsEvidence, PairEvidence, TrialEvidence
+from isthmus.promotion.evidence.record import GroupsEvidence, PairEvidence, TrialEvidence
 from isthmus.promotion.gates.held import CannotBeJudged, in_short, require_all_folds, times, unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isthmus.config.promotion.thresholds import ComparedSettings
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.verdict import GateVerdict
 from isthmus.study.inference.resampled_t import (
     Constant,

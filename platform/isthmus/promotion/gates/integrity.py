@@ -1,7 +1,7 @@
 """Gates on the records themselves: files that are what they should be, and nothing that leaked."""
 
 from isthmus.config.promotion.thresholds import IntegrityGate, NotLeakyGate
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.held import unknown
 from isthmus.promotion.verdict import GateVerdict, Scalar
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus.config.promotion.gates import PromotionConfig
 from isthmus.config.promotion.thresholds import GateSettings
-from isthmus.promotion.evidence import TrialEvidence
+from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.gates.cost import judge_latency, judge_size
 from isthmus.promotion.gates.fidelity import (
     judge_cnr_ratio,
@@ -42,7 +42,7 @@ def judge(evidence: TrialEvidence, gates: PromotionConfig) -> tuple[GateVerdict,
     Parameters
     ----------
     evidence : TrialEvidence
-        As `isthmus.promotion.evidence_gather.gather_evidence` gives it.
+        As `isthmus.promotion.evidence.gather.gather_evidence` gives it.
     gates : PromotionConfig
         Which gates, and their thresholds.
 

@@ -19,7 +19,7 @@ from isthmus.promotion.gates.held import (
     times,
     unknown,
 )
-from isthmus.promotion.lockbox_record import LockboxReport
+from isthmus.promotion.lockbox.record import LockboxReport
 from isthmus.promotion.verdict import GateVerdict
 from isthmus.study.inference.resampled_t import Outcome, ResampledT, resampled_t
 from isthmus.training.controls import MODEL

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from isthmus.config.promotion.thresholds import StabilityGate, StrataGate
-from isthmus.promotion.evidence import FoldEvidence, SelectionEvidence, TrialEvidence
+from isthmus.promotion.evidence.record import FoldEvidence, SelectionEvidence, TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
     in_short,

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from isthmus.config.promotion.thresholds import ConvergenceGate
-from isthmus.promotion.evidence import FoldEvidence, TrialEvidence
+from isthmus.promotion.evidence.record import FoldEvidence, TrialEvidence
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
     in_short,

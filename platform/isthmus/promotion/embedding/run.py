@@ -13,16 +13,16 @@ from typing import Any, Protocol
 
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import room_needed
-from isthmus.promotion.embed_files import (
+from isthmus.promotion.embedding.files import (
     ModelLabel,
     verdicts_file,
     write_embeddings,
     write_verdicts,
 )
-from isthmus.promotion.embed_parts import EmbedPlan, PartFolder
-from isthmus.promotion.embed_row import SubjectRow, is_current
-from isthmus.promotion.embed_source import EmbedCohort, SubjectImages
-from isthmus.promotion.embed_subject import EmbedJob
+from isthmus.promotion.embedding.parts import EmbedPlan, PartFolder
+from isthmus.promotion.embedding.row import SubjectRow, is_current
+from isthmus.promotion.embedding.source import EmbedCohort, SubjectImages
+from isthmus.promotion.embedding.subject import EmbedJob
 from isthmus.stratification.embedding_table import Role
 
 # What a killed run may lose for each of its workers, and a file each for what is finished.

@@ -19,8 +19,8 @@ from isthmus.core.errors import CohortError
 from isthmus.core.files import write_text
 from isthmus.core.seeds import derive_seed
 from isthmus.promotion.developed import Developed
-from isthmus.promotion.lockbox_checks import BeforeLook, before_look
-from isthmus.promotion.lockbox_record import (
+from isthmus.promotion.lockbox.checks import BeforeLook, before_look
+from isthmus.promotion.lockbox.record import (
     RECORD_FILES,
     TABLE_FILES,
     ErrorRatio,
@@ -29,8 +29,8 @@ from isthmus.promotion.lockbox_record import (
     LockboxSubject,
     StratumCount,
 )
-from isthmus.promotion.replicated import TargetReplication
-from isthmus.promotion.replication import replicate
+from isthmus.promotion.lockbox.replicated import TargetReplication
+from isthmus.promotion.lockbox.replication import replicate
 from isthmus.stratification.partition import Partition
 from isthmus.training.controls import MODEL, Subjects, score_controls
 from isthmus.training.encoder import load_encoder

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from isthmus.core.seeds import generator
-from isthmus.promotion.evidence import LatencyEvidence
+from isthmus.promotion.evidence.record import LatencyEvidence
 from isthmus.training.encoder import load_encoder
 from isthmus.trial.provenance import describe_machine
 

@@ -12,7 +12,7 @@ from isthmus.config.load import Experiment
 from isthmus.core.errors import CohortError, ConfigError, LeakageError, StratificationError
 from isthmus.promotion.bundle.strata_rule import StrataRule
 from isthmus.promotion.developed import Developed
-from isthmus.promotion.replication import Questions, questions_of
+from isthmus.promotion.lockbox.replication import Questions, questions_of
 from isthmus.stratification.partition import Partition
 from isthmus.stratification.record import RobustnessReport
 from isthmus.stratification.targets import indicators
@@ -59,7 +59,7 @@ def before_look(experiment: Experiment, developed: Developed, reason: str) -> Be
     Parameters
     ----------
     experiment, developed, reason
-        As for `isthmus.promotion.lockbox.evaluate_lockbox`.
+        As for `isthmus.promotion.lockbox.look.evaluate_lockbox`.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def before_look(experiment: Experiment, developed: Developed, reason: str) -> Be
     Raises
     ------
     IsthmusError
-        As `isthmus.promotion.lockbox.evaluate_lockbox`.
+        As `isthmus.promotion.lockbox.look.evaluate_lockbox`.
     """
     if not reason.strip():
         raise CohortError("Opening the lockbox must have a reason, got none. Say what it is for.")

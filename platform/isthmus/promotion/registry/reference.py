@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.aliases import CHAMPION
+from isthmus.promotion.registry.aliases import CHAMPION
 
 _SCHEME = "models:/"
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+")

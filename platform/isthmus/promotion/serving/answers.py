@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isthmus.promotion.bundle.served import Prediction, ServedModel
-from isthmus.promotion.requests import (
+from isthmus.promotion.serving.requests import (
     PARTICIPANT,
     SubjectRequest,
     inline,
@@ -28,7 +28,8 @@ class AnswerColumn:
     name : str
         Its name.
     kind : {"string", "number", "boolean", "vector", "images"}
-        What it holds; ``images``: by modality, as `isthmus.promotion.requests.inline` writes them.
+        What it holds; ``images``: by modality, as `isthmus.promotion.serving.requests.inline`
+        writes them.
     nullable : bool
         Whether it may be null.
     """

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from isthmus.cohort.participants import Participants
 from isthmus.config.stratification import TargetKind
-from isthmus.promotion.replicated import (
+from isthmus.promotion.lockbox.replicated import (
     ProfileAgreement,
     TargetReplication,
     Verdict,

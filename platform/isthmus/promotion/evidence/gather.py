@@ -7,7 +7,9 @@ from pathlib import Path
 from isthmus.cohort.participants import Participants, load_participants
 from isthmus.config.load import Experiment, load_experiment
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.promotion.evidence import (
+from isthmus.promotion.evidence.groups import compare_groups, read_fidelity, subject_errors
+from isthmus.promotion.evidence.integrity import SPLIT_FILE, check_trial
+from isthmus.promotion.evidence.record import (
     FoldEvidence,
     GroupsEvidence,
     LatencyEvidence,
@@ -15,8 +17,6 @@ from isthmus.promotion.evidence import (
     StrataEvidence,
     TrialEvidence,
 )
-from isthmus.promotion.evidence_groups import compare_groups, read_fidelity, subject_errors
-from isthmus.promotion.evidence_integrity import SPLIT_FILE, check_trial
 from isthmus.stratification.across import SelectionReport
 from isthmus.stratification.record import RobustnessReport
 from isthmus.study.records import StudyResult
@@ -52,7 +52,7 @@ def gather_evidence(
         The trial's number within the study.
     latency : callable, optional
         Measures an encoder by its folder, as
-        `isthmus.promotion.evidence_latency.measure_latency` does; none given: it is not measured.
+        `isthmus.promotion.evidence.latency.measure_latency` does; none given: it is not measured.
     columns : sequence of str
         Columns whose groups are compared: `PromotionConfig.columns`.
     selection : SelectionReport, optional

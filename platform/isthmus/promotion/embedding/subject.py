@@ -15,8 +15,8 @@ import torch
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError, ImageError
 from isthmus.promotion.bundle.load import load_bundle
-from isthmus.promotion.embed_row import OK, SubjectRow, refused
-from isthmus.promotion.embed_source import SubjectImages
+from isthmus.promotion.embedding.row import OK, SubjectRow, refused
+from isthmus.promotion.embedding.source import SubjectImages
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.subject import file_stamp, same_state
 
@@ -147,7 +147,7 @@ class Embedder:
 
 
 class InProcessEmbedRunner:
-    """Embed piece after piece in this process (`isthmus.promotion.embed.EmbedRunner`)."""
+    """Embed piece after piece in this process (`isthmus.promotion.embedding.run.EmbedRunner`)."""
 
     def run(
         self,

@@ -1,6 +1,6 @@
 """The evidence on one trial that gates look at: one frozen record, without a subject's data.
 
-It is gathered once (`isthmus.promotion.evidence_gather`); thresholds have no part in it, so other
+It is gathered once (`isthmus.promotion.evidence.gather`); thresholds have no part in it, so other
 gates can be asked of the same record later.
 """
 

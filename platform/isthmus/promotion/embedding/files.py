@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from isthmus.core.errors import CohortError
 from isthmus.core.files import write_text
-from isthmus.promotion.embed_row import SubjectRow
+from isthmus.promotion.embedding.row import SubjectRow
 from isthmus.stratification.embedding_table import EmbeddingTable, Role
 
 

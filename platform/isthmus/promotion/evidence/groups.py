@@ -16,7 +16,7 @@ from statsmodels.regression.linear_model import OLS
 
 from isthmus.cohort.participants import Participants
 from isthmus.core.errors import CohortError, ConfigError
-from isthmus.promotion.evidence import GroupsEvidence, PairEvidence
+from isthmus.promotion.evidence.record import GroupsEvidence, PairEvidence
 from isthmus.training.controls import MODEL
 
 FIDELITY_FILE = "fidelity.tsv"

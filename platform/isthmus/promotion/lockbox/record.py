@@ -9,8 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from isthmus.cohort.lockbox import Look
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.replicated import TargetReplication
-from isthmus.promotion.replicated import Verdict as ReplicationVerdict
+from isthmus.promotion.lockbox.replicated import TargetReplication
+from isthmus.promotion.lockbox.replicated import Verdict as ReplicationVerdict
 from isthmus.training.controls import MODEL
 from isthmus.training.evaluate import ALL
 

@@ -11,8 +11,8 @@ from isthmus.cohort.participants import Participants
 from isthmus.config.load import load_experiment
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import IsthmusError
-from isthmus.promotion.evidence import Check
-from isthmus.promotion.evidence_groups import FIDELITY_FILE, read_fidelity
+from isthmus.promotion.evidence.groups import FIDELITY_FILE, read_fidelity
+from isthmus.promotion.evidence.record import Check
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.record import RobustnessReport
 from isthmus.study.records import StudyResult, TrialRecord

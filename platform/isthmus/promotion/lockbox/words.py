@@ -1,7 +1,7 @@
 """A look into the lockbox, in words and in tables, for the terminal and for pages."""
 
-from isthmus.promotion.lockbox_record import LockboxReport
-from isthmus.promotion.replicated import TargetReplication, Verdict
+from isthmus.promotion.lockbox.record import LockboxReport
+from isthmus.promotion.lockbox.replicated import TargetReplication, Verdict
 from isthmus.report.strata_words import EFFECTS, STATISTICS, number
 from isthmus.report.table import Table
 from isthmus.training.controls import MODEL

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_json, write_text
-from isthmus.promotion.embed_row import SubjectRow
+from isthmus.promotion.embedding.row import SubjectRow
 from isthmus.training.lock import lock_folder
 
 PLAN_FILE = "plan.json"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from isthmus.core.errors import IsthmusError, PromotionRefused
 from isthmus.core.ports import ModelRegistry
-from isthmus.promotion.champion_history import ChampionMove, MoveKind, champions
+from isthmus.promotion.registry.history import ChampionMove, MoveKind, champions
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"

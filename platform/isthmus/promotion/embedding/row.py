@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from isthmus.promotion.embed_source import SubjectImages
+from isthmus.promotion.embedding.source import SubjectImages
 from isthmus.volumes.subject import same_bytes
 
 OK = "ok"

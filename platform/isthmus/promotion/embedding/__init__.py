@@ -1,0 +1,1 @@
+"""Embedding a cohort by a model: whom, in parts that are kept, into one table."""

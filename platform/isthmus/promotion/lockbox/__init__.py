@@ -1,0 +1,1 @@
+"""The look into the lockbox: how unseen subjects fare, and which findings come back."""

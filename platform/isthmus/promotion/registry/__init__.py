@@ -1,0 +1,1 @@
+"""Rules over a registry: names of versions, aliases, and who was champion."""
