@@ -1,8 +1,6 @@
 """The application: its frame, what happens on a click, and who may ask for it."""
 
-import hashlib
 import ipaddress
-import json
 from collections.abc import Collection
 from functools import partial
 from importlib import resources
@@ -10,7 +8,6 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 from flask import Flask, Response, abort, request
-from plotly.utils import PlotlyJSONEncoder
 
 from isthmus.core.errors import IsthmusError
 from isthmus_dashboard.addresses import read_address
@@ -18,7 +15,7 @@ from isthmus_dashboard.context import Context
 from isthmus_dashboard.last_seen import LastSeen
 from isthmus_dashboard.pages import embeddings, front, images
 from isthmus_dashboard.pieces import Piece
-from isthmus_dashboard.render import render
+from isthmus_dashboard.render import render, state_of
 from isthmus_dashboard.scans import Scans
 from isthmus_dashboard.source import Source, Standing
 
@@ -168,13 +165,12 @@ def _show(
         for name, value in props:
             set_props(name, value)
         if props:
-            return no_update, {**before, "pathname": pathname, "search": search, "digest": ""}
-    parts = [part for part in render(context, address) if part != ""]
-    seen = json.dumps(parts, cls=PlotlyJSONEncoder).encode()
-    digest = hashlib.sha256(seen).hexdigest()
+            return no_update, {**before, "pathname": pathname, "search": search}
+    digest = state_of(context, address)
     # What has not changed is not drawn again under the reader's eyes.
     if ctx.triggered_id == "tick" and digest == before.get("digest"):
         return no_update, no_update
+    parts = [part for part in render(context, address) if part != ""]
     return parts, {"pathname": pathname, "search": search, "digest": digest}
 
 

@@ -1,13 +1,16 @@
 """From an address to what stands on the page, whatever is or is not there."""
 
+import hashlib
 import logging
 from datetime import datetime
+from typing import Any
 
 from dash import html
 
 from isthmus.core.errors import IsthmusError
 from isthmus_dashboard.addresses import PAGES, Address
 from isthmus_dashboard.context import Context
+from isthmus_dashboard.last_seen import Seen
 from isthmus_dashboard.pages.ablation import ablation_page
 from isthmus_dashboard.pages.embeddings import embeddings_page
 from isthmus_dashboard.pages.front import front_page
@@ -56,6 +59,33 @@ def render(context: Context, address: Address | None) -> list[Piece]:
             "dashboard has the details. Other pages still work."
         )
         return [html.H1("Not drawn"), notice("Not drawn", said, kind="warns"), _home_link()]
+
+
+def state_of(context: Context, address: Address | None) -> str:
+    """Say in what state the studies are that a page is drawn from.
+
+    Parameters
+    ----------
+    context : Context
+        What may be looked at.
+    address : Address or None
+        Of the page.
+
+    Returns
+    -------
+    str
+        A digest: as long as it stays, the page stays, and need not be drawn to know that.
+    """
+    seen: Seen[Any]
+    try:
+        seen = (
+            context.seen.entries()
+            if address is None or address.study is None
+            else context.seen.standing(address.study)
+        )
+    except Exception as error:  # which `render` tells about
+        return f"{type(error).__name__}: {error}"
+    return hashlib.sha256(repr((seen.value, seen.away)).encode()).hexdigest()
 
 
 def _home(context: Context) -> list[Piece]:

@@ -160,6 +160,10 @@ def test_what_is_written_of_it_agrees_with_the_ledger(continued):
     compared = json.loads(shown.stdout)
     assert Path(compared.pop("directory")).name == "small-search-space"
     assert study_from_json(compared) == result
+    comparison = compared["comparison"]
+    assert comparison["address"] is None  # of a server that is yet to be started
+    route = f"#/experiments/1/runs?viewStateShareKey=isthmus-{result.study_id[:12]}"
+    assert comparison["route"].startswith(route)
     finished = [record for record in records if record.state == "finished"]
     assert result.best == min(finished, key=lambda record: record.values[0]).number
 

@@ -1,7 +1,7 @@
 """Embedding a cohort with a model: what is finished is kept, the rest is done, all is gathered.
 
-`embed_source` finds the subjects, `embed_row` and `embed_parts` tell what is finished,
-`embed_subject` does one subject, `embed_roles` says what it was to the model, and `embed_files`
+`source` finds the subjects, `row` and `parts` tell what is finished,
+`subject` does one subject, `roles` says what it was to the model, and `files`
 gathers.
 """
 
