@@ -48,7 +48,7 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus dashboards/isthmus_dashboard
 
 bench: $(READY)  ## Measure convolutions, a training step, reading, the robustness job and a search, briefly
 	@$(BIN)/python benchmarks/convolution.py
