@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench calibration golden docs clean
+.PHONY: help setup demo test check bench calibration golden docs screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -69,6 +69,10 @@ golden: $(READY)  ## Rewrite the golden files; look at the difference before com
 
 docs: $(READY)  ## Rewrite docs/configuration.md from the settings themselves
 	@$(BIN)/python -m isthmus.config.reference docs/configuration.md
+
+screenshots: $(READY)  ## Take the pictures of MLflow's pages and of the live view in docs/images anew; needs Chromium
+	@ISTHMUS_SCREENSHOTS=$(CURDIR)/docs/images OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
+	  tests/browser/test_mlflow_ui.py tests/browser/test_dashboard.py
 
 clean:  ## Remove caches and the demo's output; leaves .venv, runs and stores
 	@rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
