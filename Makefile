@@ -71,7 +71,7 @@ docs: $(READY)  ## Rewrite docs/configuration.md from the settings themselves
 	@$(BIN)/python -m isthmus.config.reference docs/configuration.md
 
 screenshots: $(READY)  ## Take the pictures of MLflow's pages and of the live view in docs/images anew; needs Chromium
-	@ISTHMUS_SCREENSHOTS=$(CURDIR)/docs/images OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
+	@ISTHMUS_SCREENSHOTS=$(CURDIR)/docs/images ISTHMUS_SCREENSHOTS_OF="one screen" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q \
 	  tests/browser/test_mlflow_ui.py tests/browser/test_dashboard.py
 
 clean:  ## Remove caches and the demo's output; leaves .venv, runs and stores

@@ -194,7 +194,10 @@ def _choose_subject(context: Context, click: Any, pathname: str, search: str) ->
     found, address = _standing(context, pathname, search), read_address(pathname, search)
     if found is None or address is None or not click:
         return no_update
-    subject = embeddings.clicked_subject(context, found, address, *_clicked(click))
+    try:
+        subject = embeddings.clicked_subject(context, found, address, *_clicked(click))
+    except IsthmusError:  # the page that was clicked is of what is not there any more
+        return no_update
     return no_update if subject is None else address.choosing(subject=subject)
 
 

@@ -165,23 +165,23 @@ class FolderSource:
         return folder
 
     def _of_search(self, record: TrialRecord) -> TrialEntry:
-        """Describe a trial of a search."""
-        folder = str(record.folder)
-        found = self._entry(folder, f"trial {record.number}", record.state == "running")
+        """Describe a trial of a search; the course of one that does not run is not read."""
+        folder = self._output / str(record.folder)
+        running = record.state == "running"
         return TrialEntry(
-            folder,
-            found.label,
+            str(record.folder),
+            f"trial {record.number}",
             record.state,
             record.number,
             record.reason,
-            found.whole,
-            found.folds if record.state == "running" else (),
+            whole=not running and (folder / TRIAL_FILE).is_file(),
+            folds=folds_of(folder) if running else (),
         )
 
-    def _entry(self, name: str, label: str, running: bool = False) -> TrialEntry:
+    def _entry(self, name: str, label: str) -> TrialEntry:
         """Describe a trial by what its folder holds."""
         folder = self._output / name
-        whole = (folder / TRIAL_FILE).is_file() and not running
+        whole = (folder / TRIAL_FILE).is_file()
         state = "finished" if whole else "not over" if folder.is_dir() else "not begun"
         return TrialEntry(name, label, state, whole=whole, folds=() if whole else folds_of(folder))
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.training.card import ENCODER_FILE, NORMALISER_FILE, WEIGHTS_FILE
 from isthmus.training.encoder import LoadedEncoder, load_encoder
 from isthmus.trial.panels import Panel
+from isthmus.volumes.layout import COMPLETE_FILE
 from isthmus.volumes.store import VolumeStore, open_store
 
 FloatArray = npt.NDArray[np.float32]
@@ -58,6 +60,25 @@ class Cut:
     reconstruction: FloatArray
 
 
+@dataclass(frozen=True)
+class _State:
+    """A folder, and when its files were written; of one elsewhere only what it is called."""
+
+    place: str
+    written: tuple[int | None, ...]
+
+
+def _state(place: str, names: tuple[str, ...]) -> _State:
+    """Look when files of a folder were written."""
+    written: list[int | None] = []
+    for name in names if "://" not in place else ():
+        try:
+            written.append((Path(place) / name).stat().st_mtime_ns)
+        except OSError:
+            written.append(None)
+    return _State(place, tuple(written))
+
+
 class Scans:
     """Read and reconstruct on demand, and keep the last few.
 
@@ -74,9 +95,9 @@ class Scans:
     def __init__(self, most: int = 4) -> None:
         self._most = most
         self._alone = threading.Lock()
-        self._kept: OrderedDict[tuple[Path, str, str], Scan] = OrderedDict()
-        self._store: tuple[str, VolumeStore] | None = None
-        self._encoder: tuple[Path, LoadedEncoder] | None = None
+        self._kept: OrderedDict[tuple[_State, _State, str], Scan] = OrderedDict()
+        self._store: tuple[_State, VolumeStore] | None = None
+        self._encoder: tuple[_State, LoadedEncoder] | None = None
 
     def of(self, folder: Path, store_url: str, participant_id: str) -> Scan:
         """Read one subject and have it reconstructed.
@@ -102,24 +123,27 @@ class Scans:
         ImageError
             If the store has no such subject, as of one in the lockbox.
         """
-        key = (folder, store_url, participant_id)
         with self._alone:
+            # Either may be made anew while the view is open.
+            trained = _state(str(folder), (ENCODER_FILE, WEIGHTS_FILE, NORMALISER_FILE))
+            ingested = _state(store_url, (COMPLETE_FILE,))
+            key = (trained, ingested, participant_id)
             if key not in self._kept:
-                self._kept[key] = self._read(folder, store_url, participant_id)
+                self._kept[key] = self._read(trained, ingested, participant_id)
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def _read(self, folder: Path, store_url: str, participant_id: str) -> Scan:
+    def _read(self, trained: _State, ingested: _State, participant_id: str) -> Scan:
         """Read and reconstruct, with the store and the network of the last time where it is them.
 
         The CPU is used: a training on the same machine keeps its GPU.
         """
-        if self._store is None or self._store[0] != store_url:
-            self._store = (store_url, open_store(store_url))
-        if self._encoder is None or self._encoder[0] != folder:
-            self._encoder = (folder, load_encoder(folder, "cpu"))
+        if self._store is None or self._store[0] != ingested:
+            self._store = (ingested, open_store(ingested.place))
+        if self._encoder is None or self._encoder[0] != trained:
+            self._encoder = (trained, load_encoder(Path(trained.place), "cpu"))
         store, encoder = self._store[1], self._encoder[1]
         x_MDHW = encoder.read(store, participant_id)
         given_M = encoder.given(store, participant_id)

@@ -138,13 +138,15 @@ def shoot(tmp_path: Path) -> Callable[..., Path]:
     """Keep a picture of a page: ``shoot(page, "name")`` returns the PNG.
 
     It goes to the folder in ISTHMUS_SCREENSHOTS, which is made, or else beside the test's files.
+    For documents (`make screenshots`) it is of one screen, however long the page.
     """
+    one_screen = os.environ.get("ISTHMUS_SCREENSHOTS_OF") == "one screen"
     folder = Path(os.environ.get("ISTHMUS_SCREENSHOTS") or tmp_path).resolve()
     folder.mkdir(parents=True, exist_ok=True)
 
     def take(page: Page, name: str, whole: bool = False) -> Path:
         file = folder / f"{name}.png"
-        page.screenshot(path=file, full_page=whole, animations="disabled")
+        page.screenshot(path=file, full_page=whole and not one_screen, animations="disabled")
         return file
 
     return take

@@ -185,6 +185,9 @@ def test_the_same_command_again_opens_nothing_and_moves_nothing(promoted):
     assert done.returncode == 0, done.stderr
     assert "is the champion already" in done.stdout
     assert promoted.n_looks() == looks
+    # What the look found stays in the latest decision, which the report shows.
+    assert promoted.decision.lockbox is not None
+    assert promoted.decision.passed
     assert [v.version for v in promoted.registry.versions(promoted.model)] == ["1"]
 
 
@@ -197,6 +200,46 @@ def test_a_worse_model_is_refused_with_the_gate_and_by_how_much(promoted):
     assert "above" in done.stderr
     assert promoted.n_looks() == looks
     assert promoted.registry.aliases(promoted.model) == {"champion": "1"}
+    as_json = promoted.promote("--trial", str(promoted.poor), "--json")
+    assert as_json.returncode == 3
+    assert json.loads(as_json.stdout)["outcome"] == "refused"
+    assert "mean_image: The model's" in as_json.stderr
+
+
+def test_a_trial_by_itself_is_challenger_then_champion_and_its_look_is_not_taken_again(promoted):
+    looks, trial = promoted.n_looks(), str(promoted.trial(promoted.good))
+    command = ("promote", trial, "--gates", "gates.yaml", "--model", "by itself")
+    for options, alias in ((("--challenger",), "challenger"), ((), "champion")):
+        done = isthmus(*command, *options, folder=promoted.home)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert promoted.registry.aliases("by itself") == {alias: "1"}
+        assert promoted.n_looks() == looks
+    (version,) = promoted.registry.versions("by itself")
+    assert version.tags["isthmus.gates_failed"] == "none"
+    assert f"'by itself@{alias}'" in done.stdout
+
+
+def test_a_refit_is_labelled_and_held_against_what_the_folds_held_out(promoted, tmp_path):
+    looks = promoted.n_looks()
+    asked = ("--gates-set", "lockbox.error_ratio={max_ratio: 100.0}", "--model", "refitted")
+    for outcome in ("champion", "already"):
+        done = promoted.promote("--refit", *asked)
+        assert done.returncode == 0, done.stdout + done.stderr
+        decision = promoted.decision
+        assert decision.outcome == outcome
+        assert promoted.n_looks() == looks + 1
+    assert decision.chosen.is_refit
+    ratio = next(v for v in decision.lockbox_verdicts if v.gate == "lockbox.error_ratio")
+    assert ratio.passed
+    assert "a refit holds out nobody" in ratio.words
+    trial = json.loads((promoted.trial(promoted.good) / "trial.json").read_text())
+    held_out = trial["summary"]["validation_mse"]["mean"]
+    assert ratio.evidence["validation_mse"] == pytest.approx(held_out, rel=0.1)
+    version = promoted.registry.find("refitted", "champion")
+    assert version.tags["isthmus.origin"] == "refit"
+    card = promoted.registry.extra(version, "card.md", tmp_path).read_text()
+    assert "refit on all development subjects" in card
+    assert "no error by group" in card
 
 
 def test_worse_than_the_champion_it_is_refused_before_the_lockbox_is_opened(promoted):

@@ -224,6 +224,10 @@ def test_malformed_requests_are_told_why_and_the_server_lives_on(server):
         ({"dataframe_records": []}, "missing inputs"),
         ({"dataframe_split": {"columns": list(good), "data": []}}, "1 to 64 rows, got 0"),
         ({"dataframe_records": [good] * 65}, "1 to 64 rows, got 65"),
+        (
+            {"dataframe_split": {"columns": [*good, last], "data": [[*good.values(), "x"]]}},
+            "Failed to enforce schema",
+        ),
         ({**record(), "params": {"reconstruct": "maybe"}}, "Invalid parameters"),
         ({"rows": [good]}, "exactly one of the input fields"),
         (b"{", "valid JSON"),

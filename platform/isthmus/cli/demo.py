@@ -8,7 +8,7 @@ import typer
 
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.ingest import ingest_with_progress, show_ingested
-from isthmus.cli.promote import open_contest, run_promotion, show_promoted
+from isthmus.cli.promote import end_refused, open_contest, run_promotion, show_promoted
 from isthmus.cli.report import bundle_of
 from isthmus.cli.search import run_search, show_searched
 from isthmus.cli.terminal import AsJson, Traceback, command, err, out, print_json
@@ -21,7 +21,7 @@ from isthmus.config.promotion.load import load_gates
 from isthmus.config.search_load import load_space
 from isthmus.core.files import write_text
 from isthmus.promotion.decision import decision_to_json
-from isthmus.promotion.promote import PromotionRequest, refusal_of
+from isthmus.promotion.request import PromotionRequest
 from isthmus.promotion.story import promoted_trial, promotion_parts
 from isthmus.report.story.files import write_report
 from isthmus.study.record_json import study_to_json
@@ -134,7 +134,7 @@ def _promote(folder: Path, destination: Path, as_json: bool) -> None:
     else:
         show_promoted(promoted, as_json=False)
         out.print(f"report        {page}", markup=False)
-        out.print(f"look around   isthmus dashboard --tracking-uri {uri!r}", markup=False)
+        view = f"isthmus dashboard --tracking-uri {uri!r} --output {contest.experiment.output}"
+        out.print(f"look around   {view}", markup=False)
         out.print(f"MLflow        mlflow ui --backend-store-uri {uri!r}", markup=False)
-    if promoted.decision.outcome == "refused":
-        raise refusal_of(promoted.decision)
+    end_refused(promoted.decision, as_json)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +25,7 @@ from isthmus.config.execution import ExecutionConfig
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.promotion.bundle.record import BUNDLE_FILE, read_record
 from isthmus.promotion.embedding.files import ModelLabel
+from isthmus.promotion.embedding.model_copy import folder_for_copy
 from isthmus.promotion.embedding.parts import parts_folder
 from isthmus.promotion.embedding.roles import roles_of
 from isthmus.promotion.embedding.run import EmbedReport, EmbedRunner, check_places, embed
@@ -188,11 +188,8 @@ def _model(model: str, output: Path, asked: str | None, default: str | None) -> 
             f"{reference.uri} must be in the registry at {tracking_uri}, but {there}. "
             "`isthmus promote` registers models."
         )
-    # Beside the output, where workers on other machines reach it too.
-    parts = parts_folder(output)
-    parts.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=parts, prefix="model-") as beside:
-        copy = registry.download(version, Path(beside) / "bundle")
+    with folder_for_copy(parts_folder(output)) as beside:
+        copy = registry.download(version, beside / "bundle")
         yield _Found(copy, f"models:/{version.name}/{version.version}")
 
 

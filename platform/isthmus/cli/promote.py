@@ -1,5 +1,6 @@
 """`isthmus promote`: gates, choice, lockbox, and a model in the registry, or a refusal."""
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,10 @@ from isthmus.core.ports import RunReader
 from isthmus.promotion.contest import Contest, contest_of_search, contest_of_trial
 from isthmus.promotion.decision import DECISION_FILE, PromotionDecision, decision_to_json
 from isthmus.promotion.evidence.latency import measure_latency
-from isthmus.promotion.promote import FOLDER, Means, PromotionRequest, refusal_of
+from isthmus.promotion.promote import FOLDER, Means, refusal_of
 from isthmus.promotion.promote import promote as carry_out
 from isthmus.promotion.publish import publish_decision
+from isthmus.promotion.request import PromotionRequest
 from isthmus.promotion.words import decision_tables, outcome_in_words
 from isthmus.study.search import SEARCH_FILE
 from isthmus.training.launch import InProcessLauncher
@@ -106,8 +108,34 @@ def promote(
     )
     promoted = run_promotion(contest, request, tracking_uri)
     show_promoted(promoted, as_json)
-    if promoted.decision.outcome == "refused":
-        raise refusal_of(promoted.decision)
+    end_refused(promoted.decision, as_json)
+
+
+def end_refused(decision: PromotionDecision, as_json: bool) -> None:
+    """End the command with the reasons and exit code 3, if a decision is a refusal.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        Refused or not.
+    as_json : bool
+        The decision is on stdout already, which stays one JSON document.
+
+    Raises
+    ------
+    PromotionRefused
+        If it is refused.
+    typer.Exit
+        The same, where stdout is JSON.
+    """
+    if decision.outcome != "refused":
+        return
+    error = refusal_of(decision)
+    if not as_json:
+        raise error
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(str(error), markup=False)
+    raise typer.Exit(error.exit_code)
 
 
 def open_contest(folder: Path) -> Contest:
@@ -209,8 +237,9 @@ def show_promoted(promoted: Promoted, as_json: bool) -> None:
         out.print(f"registry      {line}", markup=False)
     uri = shown(promoted.tracking_uri)
     alias = "challenger" if decision.outcome == "challenger" else "champion"
+    reference = shlex.quote(f"{name}@{alias}")
     out.print(
-        f"use it        isthmus embed {name}@{alias} COHORT -o embeddings.parquet "
+        f"use it        isthmus embed {reference} COHORT -o embeddings.parquet "
         f"--tracking-uri {uri!r}",
         markup=False,
     )

@@ -13,11 +13,12 @@ from isthmus.promotion.decision import PromotionDecision
 from isthmus.promotion.developed import Developed
 from isthmus.promotion.evidence.groups import group_labels
 from isthmus.promotion.lockbox.words import fidelity_table, look_in_words, replication_table
-from isthmus.promotion.words import gates_table, outcome_in_words
+from isthmus.promotion.words import gates_in_words, gates_table
 from isthmus.report.strata_words import number, strata_in_words
 from isthmus.report.table import Table
 from isthmus.training.controls import CONTROLS, MODEL
-from isthmus.trial.run import PreparedTrial, load_trial
+from isthmus.trial.records import TrialResult
+from isthmus.trial.run import PreparedTrial
 
 _LEAST_SHOWN = 3
 """Members below which a group's error is not shown: it would be that of a person."""
@@ -47,7 +48,11 @@ _LIMITS = (
 
 
 def model_card(
-    decision: PromotionDecision, record: BundleRecord, prepared: PreparedTrial, developed: Developed
+    decision: PromotionDecision,
+    record: BundleRecord,
+    prepared: PreparedTrial,
+    developed: Developed,
+    result: TrialResult,
 ) -> str:
     """Write the card of a model that is promoted.
 
@@ -61,6 +66,8 @@ def model_card(
         Its trial.
     developed : Developed
         Its encoder.
+    result : TrialResult
+        What the trial's folds scored.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def model_card(
     leaky = "\n\n**LEAKY: normalisation saw held-out subjects. No number here is held out.**"
     parts = [
         f"# {config.name}: {'+'.join(record.modalities)} to {record.embedding_size} values",
-        outcome_in_words(decision) + (leaky if record.leaky else ""),
+        gates_in_words(decision) + (leaky if record.leaky else ""),
         "## Intended use",
         _USE,
         "## Model",
@@ -79,7 +86,7 @@ def model_card(
         "## Data",
         _data(prepared, developed).to_markdown(),
         "## Held-out error in development",
-        _development(decision, prepared).to_markdown(),
+        _development(decision, result).to_markdown(),
         *(_groups(decision, prepared, developed)),
         "## Lockbox",
         *_lockbox(decision),
@@ -145,9 +152,8 @@ def _described(people: Participants, name: str) -> str:
     )
 
 
-def _development(decision: PromotionDecision, prepared: PreparedTrial) -> Table:
+def _development(decision: PromotionDecision, result: TrialResult) -> Table:
     """Show the trial's error beside its controls'."""
-    result = load_trial(prepared.directory)
     rows = []
     for name in (MODEL, *CONTROLS):
         prefix = "validation" if name == MODEL else name
@@ -167,7 +173,7 @@ def _groups(
 ) -> tuple[str, ...]:
     """Show this encoder's held-out error by group."""
     table, people = developed.fidelity, prepared.participants
-    if table is None:
+    if table is None or developed.is_refit:
         return ("No development subject was held out for this encoder: no error by group.",)
     own = table[(table["control"] == MODEL) & (table["metric"] == "mse")]
     error = own.groupby("participant_id")["value"].mean()
@@ -222,7 +228,7 @@ def _own_limits(decision: PromotionDecision, record: BundleRecord) -> tuple[str,
             f"`out_of_distribution` compares with {n} {seen.reference} subjects; of new subjects "
             f"like them about {number(marked, 2)} are marked all the same."
         )
-    if decision.override:
+    if decision.override and not decision.passed:
         limits.append(f"Gates were overridden, for this reason: {decision.override}")
     return tuple(limits)
 

@@ -189,9 +189,11 @@ def count_decisions(folder: Path) -> int:
     Returns
     -------
     int
-        Refused ones count too.
+        Refused ones count too, and so do those before the last whose files are gone.
     """
-    return sum(1 for _ in (folder / DECISIONS_FOLDER).glob("*.json"))
+    files = (folder / DECISIONS_FOLDER).glob("*.json")
+    numbers = (file.name.partition("-")[0] for file in files)
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def keep_decision(decision: PromotionDecision, folder: Path) -> None:

@@ -9,13 +9,13 @@ import pandas as pd
 
 from isthmus.cohort.splits import Fold
 from isthmus.core.errors import ConfigError
+from isthmus.promotion.evidence.groups import FIDELITY_FILE, read_fidelity
 from isthmus.stratification.embedding_table import EmbeddingTable, load_parquet
 from isthmus.stratification.record import RobustnessReport
 from isthmus.training.fitted import FittedEncoder, read_fitted
 from isthmus.trial.embedded import EMBEDDINGS_FILE
 from isthmus.trial.strata import STRATA_FILE, read_report
 
-FIDELITY_FILE = "fidelity.tsv"
 LABEL_FILE = "refit.json"
 REFIT = "refit"
 _FOLD_FOLDER = re.compile(r"fold-(\d+)")
@@ -40,8 +40,9 @@ class Developed:
     strata : RobustnessReport
         What the robustness job found in these.
     fidelity : DataFrame or None
-        Scores of held-out development subjects, as `isthmus.training.controls` gives them; None
-        where there are none, as for a refit.
+        Scores of held-out development subjects, as `isthmus.training.controls` gives them; of a
+        refit those by the folds' encoders of its trial, where they are given. None where there are
+        none.
     """
 
     directory: Path
@@ -139,17 +140,4 @@ def _fold(table: EmbeddingTable, label: str) -> Fold:
 
 def _fidelity(directory: Path) -> pd.DataFrame | None:
     """Read the scores of held-out development subjects, where there are any."""
-    file = directory / FIDELITY_FILE
-    if not file.exists():
-        return None
-    text = dict.fromkeys(("control", "participant_id", "modality", "metric"), str)
-    try:
-        table = pd.read_csv(
-            file, sep="\t", keep_default_na=False, na_values={"value": ["n/a"]}, dtype=text
-        )
-        return table[[*text, "value"]].astype({"value": "float64"})
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"{file}: must be the table of held-out subjects' scores, but cannot be read "
-            f"({error!s:.120}). Run the training again."
-        ) from None
+    return read_fidelity(directory) if (directory / FIDELITY_FILE).exists() else None

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from isthmus.config.promotion.gates import PromotionConfig
+import pandas as pd
+
 from isthmus.core.errors import ConfigError, PromotionRefused
-from isthmus.core.ports import EpochListener, ModelRegistry, RunReader
+from isthmus.core.ports import EpochListener, ModelRegistry, ModelVersion, RunReader
 from isthmus.promotion.choice import Candidate, choose
 from isthmus.promotion.contest import Contest, typical_fold
 from isthmus.promotion.decision import (
@@ -29,13 +30,15 @@ from isthmus.promotion.decision import (
 )
 from isthmus.promotion.developed import Developed, load_developed
 from isthmus.promotion.evidence.gather import Measure, gather_evidence
+from isthmus.promotion.evidence.groups import read_fidelity
 from isthmus.promotion.gates.judge import judge
 from isthmus.promotion.gates.lockbox import judge_lockbox
 from isthmus.promotion.lockbox.look import evaluate_lockbox
 from isthmus.promotion.lockbox.record import LockboxReport, finished_look
 from isthmus.promotion.refit import refit, refit_strata
 from isthmus.promotion.registering import Package, is_of, judge_succession, register
-from isthmus.promotion.registry.aliases import CHAMPION
+from isthmus.promotion.registry.aliases import CHALLENGER, CHAMPION
+from isthmus.promotion.request import PromotionRequest, check_request, require_lockbox
 from isthmus.promotion.tracked import TRIAL_TAG, find_run
 from isthmus.promotion.verdict import failed, refusal
 from isthmus.trial.run import Launcher, PreparedTrial, load_trial
@@ -46,34 +49,6 @@ _NEVER_OVERRIDDEN = "integrity"
 _log = logging.getLogger("isthmus.promotion")
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PromotionRequest:
-    """What is asked for.
-
-    Attributes
-    ----------
-    gates : PromotionConfig
-        Gates and thresholds.
-    model : str
-        Name of the registered model.
-    trial : int or None
-        Only this one; None: all finished trials, of which one is chosen.
-    refit : bool
-        Train once more, on all development subjects.
-    override : str or None
-        Why the model goes on although gates fail; for one trial alone.
-    challenger : bool
-        Stop short of the champion: the model becomes ``challenger``.
-    """
-
-    gates: PromotionConfig
-    model: str
-    trial: int | None = None
-    refit: bool = False
-    override: str | None = None
-    challenger: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,22 +111,26 @@ def promote(contest: Contest, request: PromotionRequest, means: Means) -> Promot
     champion is compared with before the lockbox is opened. A look that was taken at this encoder
     and its strata is read back, never taken again.
     """
-    _check(contest, request)
+    check_request(contest, request)
     decision = _judge_all(contest, request, means)
     decision = _choose(contest, request, decision, means.tell)
     folder = contest.folder / FOLDER
     if decision.chosen is None:
         return _written(decision, folder)
     prepared = contest.prepared(decision.chosen.trial)
-    developed = load_developed(prepared.directory / f"fold-{decision.chosen.fold}")
+    trial = contest.directories[decision.chosen.trial]
+    _require_same(prepared, trial, decision)
+    if request.opens_lockbox:
+        require_lockbox(prepared.experiment)
+    developed = load_developed(trial / f"fold-{decision.chosen.fold}")
     if request.refit:
-        decision, developed = _refit(decision, prepared, folder, means)
+        decision, developed = _refit(decision, prepared, trial, folder, means)
     own = folder / developed.fitted.encoder_id
     champion = means.registry.find(request.model, CHAMPION)
     if champion is not None and is_of(champion, developed):
-        words = (f"Version {champion.version} is this very encoder.",)
-        registered = Registered(request.model, champion.version, words)
-        return _written(replace(decision, outcome="already", registered=registered), folder)
+        output = prepared.experiment.output
+        known = _already(decision, request, champion, developed, own, output, means)
+        return _written(known, folder)
     if champion is not None and request.gates.champion and not request.challenger:
         succession = judge_succession(decision, request.gates.champion, champion, means.registry)
         decision = replace(decision, succession=succession)
@@ -161,7 +140,7 @@ def promote(contest: Contest, request: PromotionRequest, means: Means) -> Promot
         return _written(decision, folder)
     decision = replace(decision, outcome="challenger" if request.challenger else "champion")
     run = find_run(means.reader, TRIAL_TAG, prepared.digest)
-    package = Package(prepared, developed, own, request.model, run.run_id if run else None)
+    package = Package(prepared, trial, developed, own, request.model, run.run_id if run else None)
     return _written(register(decision, package, means.registry, means.tell), folder)
 
 
@@ -183,24 +162,6 @@ def refusal_of(decision: PromotionDecision) -> PromotionRefused:
         return PromotionRefused(refusal(f"Trial {chosen.number}", decision.verdicts))
     lines = [refusal(f"Trial {one.number}", one.verdicts) for one in decision.judged]
     return PromotionRefused("\n".join(["No trial can be promoted.", *lines]))
-
-
-def _check(contest: Contest, request: PromotionRequest) -> None:
-    """Refuse what cannot be asked for."""
-    numbers = sorted(contest.directories)
-    if request.trial is not None and request.trial not in numbers:
-        raise ConfigError(
-            f"--trial must be a finished trial of {contest.name}, one of "
-            f"{', '.join(map(str, numbers))}, got {request.trial}."
-        )
-    if request.override is not None:
-        if not request.override.strip():
-            raise ConfigError("--override must be given a reason, which is recorded; it is blank.")
-        if request.trial is None and len(numbers) > 1:
-            raise ConfigError(
-                f"--override must be for one trial, but {len(numbers)} have finished. Say which "
-                "one the reason is for: --trial N."
-            )
 
 
 def _judge_all(contest: Contest, request: PromotionRequest, means: Means) -> PromotionDecision:
@@ -262,7 +223,8 @@ def _number(
     contest: Contest, request: PromotionRequest, decision: PromotionDecision
 ) -> tuple[int | None, tuple[str, ...]]:
     """Choose among the trials that passed; one that was asked for may be overridden."""
-    if len(decision.judged) == 1 and (request.trial is not None or contest.study is None):
+    named = request.trial is not None or request.override is not None or contest.study is None
+    if len(decision.judged) == 1 and named:
         (one,) = decision.judged
         tampered = [v for v in failed(one.verdicts) if v.gate == _NEVER_OVERRIDDEN]
         if one.passed:
@@ -277,8 +239,42 @@ def _number(
     return choice.chosen, choice.steps
 
 
+def _require_same(prepared: PreparedTrial, trial: Path, decision: PromotionDecision) -> None:
+    """Refuse inputs that are not those which the trial was made from."""
+    judged = decision.chosen_trial
+    if judged is None or prepared.digest != judged.evidence.digest:
+        raise ConfigError(
+            f"{trial}: must be promoted with the settings, participants and images that it was "
+            "made from, but one of these was changed since. Restore it, or train again."
+        )
+
+
+def _already(
+    decision: PromotionDecision,
+    request: PromotionRequest,
+    champion: ModelVersion,
+    developed: Developed,
+    own: Path,
+    output: Path,
+    means: Means,
+) -> PromotionDecision:
+    """Find this encoder the champion; what its look found is told again, and none is taken."""
+    if means.registry.aliases(request.model).get(CHALLENGER) == champion.version:
+        means.registry.drop_alias(request.model, CHALLENGER)  # a promotion was cut short there
+    report = _known_look(output, developed, own)
+    verdicts = () if report is None else judge_lockbox(report, request.gates)
+    words = (f"Version {champion.version} is this very encoder.",)
+    return replace(
+        decision,
+        outcome="already",
+        lockbox=report,
+        lockbox_verdicts=verdicts,
+        registered=Registered(request.model, champion.version, words),
+    )
+
+
 def _refit(
-    decision: PromotionDecision, prepared: PreparedTrial, folder: Path, means: Means
+    decision: PromotionDecision, prepared: PreparedTrial, trial: Path, folder: Path, means: Means
 ) -> tuple[PromotionDecision, Developed]:
     """Train once more, on all development subjects."""
     assert decision.chosen is not None
@@ -292,7 +288,13 @@ def _refit(
         "out for this model, and the lockbox is its only held-out number.",
     )
     chosen = replace(decision.chosen, encoder_id=fitted.encoder_id, fold=None, steps=steps)
-    return replace(decision, chosen=chosen), load_developed(directory)
+    # What the way of training scored on subjects whom it held out is what the lockbox is beside.
+    held_out = pd.concat(
+        [read_fidelity(trial / f"fold-{one.number}") for one in load_trial(trial).folds],
+        ignore_index=True,
+    )
+    developed = replace(load_developed(directory), fidelity=held_out)
+    return replace(decision, chosen=chosen), developed
 
 
 def _written(decision: PromotionDecision, folder: Path) -> PromotionDecision:
@@ -315,10 +317,10 @@ def _open_lockbox(
     tell: Tell,
 ) -> PromotionDecision:
     """Look into the lockbox, unless that was done for this encoder, or nothing asks for it."""
-    if not any(True for _ in request.gates.lockbox.asked()):
+    if not request.opens_lockbox:
         tell("the lockbox stays shut: the gates ask nothing of it")
         return decision
-    report = finished_look(own, developed.fitted.encoder_id, developed.table.digest)
+    report = _known_look(prepared.experiment.output, developed, own)
     if report is None:
         tell("the lockbox is opened")
         report = _look(decision, prepared, developed, own)
@@ -326,6 +328,14 @@ def _open_lockbox(
         tell(f"look {report.number} into the lockbox was at this encoder, and is read again")
     verdicts = judge_lockbox(report, request.gates)
     return replace(decision, lockbox=report, lockbox_verdicts=verdicts)
+
+
+def _known_look(output: Path, developed: Developed, own: Path) -> LockboxReport | None:
+    """Read the look at an encoder, which another study with the same trial may have taken."""
+    encoder, table = developed.fitted.encoder_id, developed.table.digest
+    folders = {own, *output.glob(f"*/{FOLDER}/{encoder}")}
+    looks = [look for one in sorted(folders) if (look := finished_look(one, encoder, table))]
+    return max(looks, key=lambda look: look.number, default=None)
 
 
 def _look(

@@ -22,7 +22,7 @@ from isthmus.promotion.gates.champion import judge_champion
 from isthmus.promotion.registry.aliases import AliasPlan, carry_out, challenge, crown
 from isthmus.promotion.registry.history import read_history
 from isthmus.promotion.verdict import GateVerdict, failed
-from isthmus.trial.run import PreparedTrial
+from isthmus.trial.run import PreparedTrial, load_trial
 from isthmus.volumes.store import VolumeStore
 
 CARD_FILE, EVIDENCE_FILE, PROGRAM_FILE = "card.md", "evidence.json", "program.pt2"
@@ -39,6 +39,8 @@ class Package:
     ----------
     prepared : PreparedTrial
         The trial's inputs.
+    trial : Path
+        Its folder, which was judged.
     developed : Developed
         The encoder.
     folder : Path
@@ -50,6 +52,7 @@ class Package:
     """
 
     prepared: PreparedTrial
+    trial: Path
     developed: Developed
     folder: Path
     model: str
@@ -140,7 +143,8 @@ def register(
     trial = decision.chosen_trial
     assert trial is not None
     write_text(evidence, trial.evidence.to_json())
-    write_text(card, model_card(decision, record, package.prepared, package.developed))
+    result = load_trial(package.trial)
+    write_text(card, model_card(decision, record, package.prepared, package.developed, result))
     program = export_program(folder / BUNDLE_FOLDER, folder / PROGRAM_FILE)
     extras = {EVIDENCE_FILE: evidence, CARD_FILE: card, PROGRAM_FILE: program}
     extras["decision.json"] = write_decision(decision, folder)
@@ -197,10 +201,11 @@ def version_tags(
         "isthmus.embedding_size": str(record.embedding_size),
     }
     tags |= {f"isthmus.digest.{name}": value for name, value in prepared.identity.items()}
-    tags |= _code(prepared.directory)
-    if failed(decision.verdicts):
-        tags["isthmus.gates_failed"] = " ".join(v.gate for v in failed(decision.verdicts))
-        tags["isthmus.override"] = decision.override
+    tags |= _code(package.trial)
+    # Said either way: a version that is decided upon again must not keep what was said before.
+    refused = " ".join(verdict.gate for verdict in failed(decision.verdicts))
+    tags["isthmus.gates_failed"] = refused or "none"
+    tags["isthmus.override"] = decision.override if refused else "none"
     if lockbox is not None:
         tags["isthmus.lockbox_look"] = str(lockbox.number)
         tags["isthmus.lockbox_mse"] = f"{lockbox.mean('model', 'mse')}"

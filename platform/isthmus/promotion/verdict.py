@@ -1,14 +1,17 @@
 """What a gate says: passed or not, by how much, and on what evidence."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from isthmus.core.errors import ConfigError
 
 Scalar = bool | int | float | str | None
+ScalarT = TypeVar("ScalarT", bound=Scalar)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,18 @@ class GateVerdict:
     threshold: float | None
     words: str
     evidence: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Write what is no number as None: JSON has no other word for it."""
+        object.__setattr__(self, "found", _finite(self.found))
+        object.__setattr__(self, "threshold", _finite(self.threshold))
+        evidence = {name: _finite(value) for name, value in self.evidence.items()}
+        object.__setattr__(self, "evidence", evidence)
+
+
+def _finite(value: ScalarT) -> ScalarT | None:
+    """Give None for infinity and for what is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _VERDICTS: TypeAdapter[tuple[GateVerdict, ...]] = TypeAdapter(tuple[GateVerdict, ...])

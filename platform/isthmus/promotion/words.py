@@ -178,6 +178,32 @@ def outcome_in_words(decision: PromotionDecision) -> str:
     return said + nth
 
 
+def gates_in_words(decision: PromotionDecision) -> str:
+    """Say how the chosen model stands to its gates, whatever an alias points at later.
+
+    Parameters
+    ----------
+    decision : PromotionDecision
+        With a trial chosen.
+
+    Returns
+    -------
+    str
+        With the reason of an override.
+    """
+    refused, n_asked = failed(decision.verdicts), len(decision.verdicts)
+    name = f"{decision.gates['name']!r}"
+    before = decision.n_earlier
+    nth = f" Decisions on this study that came before: {before}." if before else ""
+    if not refused:
+        return f"It passed every gate of {name} that was asked, {n_asked} in all.{nth}"
+    gates = ", ".join(verdict.gate for verdict in refused)
+    said = f"It did not pass {len(refused)} of {n_asked} gates of {name}: {gates}."
+    if decision.override:
+        said += f" They were overridden, for this reason: {decision.override}"
+    return said + nth
+
+
 def _thresholds(gate: GateSettings) -> str:
     """Write a gate's thresholds."""
     shown = gate.model_dump(mode="json", exclude_none=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dash import no_update
 from dash.development.base_component import Component
 from example_study import MSE, SCORE, make_study
 from shown_runs import ABLATION, FAILED, OPEN_TRIAL, SEARCH, lay_out
@@ -14,6 +15,7 @@ from shown_runs import ABLATION, FAILED, OPEN_TRIAL, SEARCH, lay_out
 from isthmus.core.errors import ConfigError, ImageError, StoreUnavailable
 from isthmus.study.record_json import read_study, write_study
 from isthmus.trial.panels import load_panels
+from isthmus_dashboard import app
 from isthmus_dashboard.addresses import PAGES, Address
 from isthmus_dashboard.context import Context
 from isthmus_dashboard.folder_source import FolderSource
@@ -312,3 +314,36 @@ def test_an_open_store_is_not_asked_for_the_same_subject_twice(context, runs, mo
     assert context.scans.of(fold, runs.experiment.store_url, subject) is first
     with pytest.raises(ConfigError):
         context.scans.of(fold, str(runs.runs / "no-store"), subject)
+
+
+def test_a_store_that_was_ingested_again_is_opened_again(context, runs, tmp_path):
+    subject = runs.result.folds[0].strata.participant_ids[0]
+    fold, store = runs.trial / "fold-0", tmp_path / "store"
+    shutil.copytree(runs.experiment.store_url, store)
+    first = context.scans.of(fold, str(store), subject)
+    assert context.scans.of(fold, str(store), subject) is first
+    complete = store / "complete.json"
+    content = complete.read_bytes()
+    complete.unlink()
+    with pytest.raises(ConfigError, match="has not finished"):
+        context.scans.of(fold, str(store), subject)
+    complete.write_bytes(content)
+    again = context.scans.of(fold, str(store), subject)
+    assert again is not first
+    assert context.scans.of(fold, str(store), subject) is again
+
+
+def test_a_click_on_a_trial_that_is_gone_chooses_nobody(context):
+    click = {"points": [{"curveNumber": 0, "pointNumber": 0}]}
+    path = f"/study/{SEARCH}/embeddings"
+    assert app._choose_subject(context, click, path, "?trial=nobody") is no_update
+    assert "subject=sub-" in app._choose_subject(context, click, path, "")
+
+
+def test_the_course_is_read_of_the_trials_that_run_alone(context, runs, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "isthmus_dashboard.folder_source.folds_of", lambda folder: read.append(folder) or ()
+    )
+    context.seen.standing(SEARCH)
+    assert len(read) == sum(one.state == "running" for one in runs.study.trials) == 1

@@ -1,5 +1,6 @@
 """The record of a decision, and how it is told."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -22,7 +23,7 @@ from isthmus.promotion.gates.judge import judge
 from isthmus.promotion.promote import FOLDER, refusal_of
 from isthmus.promotion.story import promotion_parts
 from isthmus.promotion.verdict import GateVerdict
-from isthmus.promotion.words import decision_tables, outcome_in_words
+from isthmus.promotion.words import decision_tables, gates_in_words, outcome_in_words
 
 GATES = load_gates("standard")
 MISSED = GateVerdict("lockbox.mean_image", False, 1.2, 1.0, "It is 0.2 above 1.", {})
@@ -66,6 +67,34 @@ def test_all_decisions_are_kept_the_latest_in_its_place(tmp_path):
     latest = read_decision(tmp_path)
     assert latest.outcome == "champion"
     assert outcome_in_words(latest).endswith(" 1 decision on this study came before.")
+
+
+def test_a_decision_whose_file_is_gone_is_counted_and_none_is_overwritten(tmp_path):
+    for n_earlier in range(3):
+        keep_decision(decision(n_earlier=n_earlier), tmp_path)
+    (tmp_path / "decisions" / "0001-champion.json").unlink()
+    assert count_decisions(tmp_path) == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_kept_as_nothing(tmp_path, value):
+    odd = GateVerdict("lockbox.mean_image", False, value, value, "Infinitely.", {"mean": value})
+    keep_decision(decision(lockbox_verdicts=(odd,), outcome="refused"), tmp_path)
+    (kept,) = read_decision(tmp_path).lockbox_verdicts
+    assert (kept.found, kept.threshold, kept.evidence) == (None, None, {"mean": None})
+
+
+def test_a_card_says_how_it_stands_to_its_gates_and_not_what_an_alias_points_at():
+    told = gates_in_words(decision(outcome="challenger", override="needless", n_earlier=2))
+    assert told == (
+        f"It passed every gate of 'standard' that was asked, {len(decision().verdicts)} in all. "
+        "Decisions on this study that came before: 2."
+    )
+    missed = decision(lockbox_verdicts=(MISSED,), override="the only one for this scanner")
+    assert gates_in_words(missed) == (
+        f"It did not pass 1 of {len(missed.verdicts)} gates of 'standard': lockbox.mean_image. "
+        "They were overridden, for this reason: the only one for this scanner"
+    )
 
 
 def test_the_digest_is_of_what_was_decided_and_not_of_where_the_model_went():

@@ -1,10 +1,13 @@
 """What a client may send a model, and what it is told when it may not."""
 
 import base64
+import errno
 import gzip
 import json
 import os
 import struct
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +19,13 @@ from isthmus.promotion.bundle.load import load_bundle
 from isthmus.promotion.bundle.write import write_bundle
 from isthmus.promotion.serving import requests
 from isthmus.promotion.serving.answers import ANSWER_COLUMNS, answer
-from isthmus.promotion.serving.requests import RequestRefused, allowed_folder, blank_request, inline
+from isthmus.promotion.serving.requests import (
+    RequestRefused,
+    allowed_folder,
+    blank_request,
+    inline,
+    read_subject,
+)
 from isthmus.trial.run import prepare_trial
 
 
@@ -181,6 +190,34 @@ def test_other_files_of_the_folder_are_refused_by_name(served, tmp_path):
     (tmp_path / "participants.tsv").write_text("participant_id\n")
     with pytest.raises(RequestRefused, match=r"row 0, FA: .*must be a \.nii or \.nii\.gz"):
         asked({**blank_request(served.record), "FA": "participants.tsv"}, served, tmp_path)
+
+
+def test_a_file_that_cannot_be_opened_is_refused_without_its_place(
+    served, cohort, files, monkeypatch
+):
+    def denied(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("isthmus.volumes.nifti._open", denied)
+    with pytest.raises(RequestRefused, match="Permission denied") as refused:
+        asked(files, served, cohort.resolve())
+    assert str(cohort.resolve()) not in str(refused.value)
+
+
+@pytest.mark.parametrize("label", ["../escaped", "anat/FA"])
+def test_a_modality_that_reads_like_a_path_leads_nowhere(served, tmp_path, monkeypatch, label):
+    example = blank_request(served.record)
+    odd = replace(served, record=replace(served.record, modalities=("T1w", label)))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    written = []
+    monkeypatch.setattr(
+        Path, "write_bytes", lambda path, content: written.append(path) or path.touch()
+    )
+    with pytest.raises(RequestRefused, match="row 0, T1w"):
+        read_subject({"T1w": example["T1w"], label: example["FA"]}, 0, odd, None)
+    assert len(written) == 2
+    assert {path.resolve().parent.parent for path in written} == {tmp_path.resolve()}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_path_that_no_system_has_is_refused(served, tmp_path):

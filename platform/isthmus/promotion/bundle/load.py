@@ -18,10 +18,13 @@ from isthmus.promotion.bundle.record import (
 )
 from isthmus.promotion.bundle.served import ServedModel
 from isthmus.promotion.bundle.strata_rule import StrataRule, load_strata_rule
+from isthmus.training.card import ENCODER_FILE, NORMALISER_FILE, read_card
 from isthmus.training.encoder import LoadedEncoder, load_encoder
 
 _REMEDY = "Write the bundle again, or take it from where it was kept."
-_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+# An array that claims to be larger than any memory is no saved one either.
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError)
+_NO_NETWORK = (ValueError, TypeError, OverflowError, RuntimeError, MemoryError)
 
 
 def load_bundle(
@@ -65,7 +68,7 @@ def load_bundle(
             f"{record.digest[:12]}: it was written anew, or changed. {_REMEDY}"
         )
     verify_files(folder, record)
-    encoder = load_encoder(folder, device)
+    encoder = _load_network(folder, device, record)
     _require_together(folder, record, encoder)
     mask_DHW = _load_mask(folder, record)
     rule = _load_rule(folder, record)
@@ -103,16 +106,43 @@ def verify_files(folder: Path, record: BundleRecord) -> None:
             )
 
 
-def _require_together(folder: Path, record: BundleRecord, encoder: LoadedEncoder) -> None:
-    """Refuse a network and a normaliser that are not those of the record."""
-    card, normaliser = encoder.card, encoder.normaliser
-    recorded = (record.encoder_id, record.modalities, record.grid, record.embedding_size)
-    network = (card.encoder_id, card.modalities, card.grid, encoder.model.embedding_size)
+def _load_network(folder: Path, device: str, record: BundleRecord) -> LoadedEncoder:
+    """Build the network, once what is said of it is known to be what the record says."""
+    card = read_card(folder)
+    _require_recorded(
+        folder,
+        (record.encoder_id, record.modalities, record.grid),
+        (card.encoder_id, card.modalities, card.grid),
+    )
+    try:
+        return load_encoder(folder, device)
+    except _NO_NETWORK as error:
+        # Whoever writes digests that fit can describe a network that nobody can build.
+        raise ConfigError(
+            f"{folder / ENCODER_FILE}: must describe a network that can be built, and "
+            f"{NORMALISER_FILE} hold its normaliser, got: {_first_line(error):.120}. "
+            f"{_REMEDY}"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    """Say what an error says, which may be nothing but its class."""
+    return (str(error) or type(error).__name__).split("\n")[0]
+
+
+def _require_recorded(folder: Path, recorded: object, network: object) -> None:
+    """Refuse a network that is not the record's."""
     if network != recorded:
         raise ConfigError(
-            f"{folder}: the network must be the one that {BUNDLE_FILE} describes, {recorded}, got "
-            f"{network}. {_REMEDY}"
+            f"{folder / ENCODER_FILE}: the network must be the one that {BUNDLE_FILE} describes, "
+            f"{recorded}, got {network}. {_REMEDY}"
         )
+
+
+def _require_together(folder: Path, record: BundleRecord, encoder: LoadedEncoder) -> None:
+    """Refuse a network and a normaliser that are not those of the record."""
+    normaliser = encoder.normaliser
+    _require_recorded(folder, record.embedding_size, encoder.model.embedding_size)
     if (normaliser.modalities, normaliser.mask_DHW.shape) != (record.modalities, record.grid):
         raise ConfigError(
             f"{folder}: the normaliser must be of {record.modalities} on {record.grid}, got "

@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _ARRAYS = ("kept_D", "mean_K", "scale_K", "axes_KR", "centres_SR")
-_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True, eq=False)

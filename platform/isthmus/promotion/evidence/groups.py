@@ -57,7 +57,7 @@ def read_fidelity(folder: Path) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{path}: must be the table of the held-out subjects' scores, but cannot be read "
-            f"({error!s:.120})."
+            f"({error!s:.120}). Run the training again."
         ) from None
 
 

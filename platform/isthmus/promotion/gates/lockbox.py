@@ -11,6 +11,7 @@ from isthmus.config.promotion.thresholds import (
     LooksGate,
     ReplicationGate,
 )
+from isthmus.promotion.developed import REFIT
 from isthmus.promotion.gates.held import (
     CannotBeJudged,
     held_of,
@@ -134,6 +135,8 @@ def _judge_error_ratio(report: LockboxReport, settings: LockboxErrorGate) -> Gat
         f"{found.validation_mse:.4g} on held-out ones: {in_short(found.ratio)} times; it must be "
         f"below {in_short(limit)} times."
     )
+    if report.label == REFIT:
+        words += " The folds' encoders held them out: a refit holds out nobody."
     if not passed:
         words += f" {miss(found.ratio, limit, 'above', 'It')}"
     numbers = {"lockbox_mse": found.lockbox_mse, "validation_mse": found.validation_mse}

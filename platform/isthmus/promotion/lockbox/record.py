@@ -140,7 +140,7 @@ class LockboxReport:
     fidelity : tuple of FidelityMean
         Of the model and of every control.
     ratios : tuple of ErrorRatio
-        Empty where no development subject was held out, as for a refit.
+        For a refit, of those whom the folds' encoders held out. Empty where nobody was.
     subjects : tuple of LockboxSubject
         A row each, sorted; all metrics of all images stand in the table beside the record.
     strata : tuple of StratumCount

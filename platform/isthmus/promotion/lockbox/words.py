@@ -129,7 +129,7 @@ def ratios_table(report: LockboxReport) -> Table:
     Returns
     -------
     Table
-        A row a modality; none for a refit.
+        A row a modality; for a refit beside those whom the folds' encoders held out.
     """
     rows = tuple(
         (
@@ -140,7 +140,7 @@ def ratios_table(report: LockboxReport) -> Table:
         )
         for ratio in report.ratios
     )
-    note = "A ratio of 1: unseen subjects fare as those whom this fold held out."
+    note = "A ratio of 1: unseen subjects fare as those whom development held out."
     return Table(
         "Error in the lockbox against validation",
         ("", "lockbox", "validation", "ratio"),

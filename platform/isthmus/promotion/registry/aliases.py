@@ -113,7 +113,7 @@ def crown(
     AliasRefused
         If the reason is blank or too long.
     """
-    reason = "" if override is None else _checked_reason(override, "--override")
+    reason = "" if override is None else checked_reason(override, "--override")
     if not passed and override is None:
         raise PromotionRefused(
             f"A champion must have passed its gates, but version {version} did not. Improve the "
@@ -172,7 +172,7 @@ def roll_back(
     AliasRefused
         If there is no earlier champion, or no reason.
     """
-    why = _checked_reason(reason, "A rollback")
+    why = checked_reason(reason, "A rollback")
     standing, now = champions(history), aliases.get(CHAMPION)
     if not standing:
         raise AliasRefused(
@@ -248,8 +248,26 @@ def _shown(version: str | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
-def _checked_reason(text: str, who: str) -> str:
-    """Take the blanks off a reason, and see that something is left."""
+def checked_reason(text: str, who: str) -> str:
+    """Take the blanks off a reason, and see that something is left.
+
+    Parameters
+    ----------
+    text : str
+        The reason.
+    who : str
+        What it is for, as the error's sentence begins.
+
+    Returns
+    -------
+    str
+        Without blanks around it.
+
+    Raises
+    ------
+    AliasRefused
+        If nothing is left, or it is too long to be recorded.
+    """
     reason = text.strip()
     if not reason:
         raise AliasRefused(f"{who} must be given a reason, which is recorded, but it is blank.")

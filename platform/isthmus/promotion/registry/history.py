@@ -60,7 +60,8 @@ class ChampionMove:
         """
         record = {"schema_version": _SCHEMA_VERSION, **asdict(self)}
         key = f"{TAG_PREFIX}{self.number:06d}.{digest_of(record)[:_KEY_DIGITS]}"
-        return key, json.dumps(record, sort_keys=True)
+        # as it is: escapes would make a reason of other letters too long for a registry
+        return key, json.dumps(record, sort_keys=True, ensure_ascii=False)
 
 
 def read_history(model_tags: Mapping[str, str]) -> tuple[ChampionMove, ...]:

@@ -134,8 +134,9 @@ def read_subject(
     x_MDHW = np.zeros((len(record.modalities), *record.grid), dtype=np.float32)
     with tempfile.TemporaryDirectory(prefix="isthmus-request-") as beside:
         files = {
-            name: _file(value, f"{where}, {name}", Path(beside) / name, images)
-            for name, value in sent.items()
+            # A modality may be named like a path.
+            name: _file(value, f"{where}, {name}", Path(beside) / f"image-{m}", images)
+            for m, (name, value) in enumerate(sent.items())
             if name not in arrays
         }
         for name, path in files.items():
@@ -305,7 +306,9 @@ def _image(path: Path, name: str, model: ServedModel, where: str) -> npt.NDArray
             read_MDHW = read_volumes({name: path}, (name,), model.image_rules)
             return np.asarray(read_MDHW[0])
     except IsthmusError as error:
-        raise RequestRefused(f"{where}, {name}: {error}") from None
+        # The system names a file that it cannot open by its whole path.
+        said = str(error).replace(f"{path.parent}/", "")
+        raise RequestRefused(f"{where}, {name}: {said}") from None
     raise RequestRefused(
         f"{where}, {name}: an image must take at most {MOST_BYTES} bytes uncompressed, but its "
         f"header declares {declared}."
