@@ -189,6 +189,7 @@ def test_the_demo_runs_all_of_it_on_ray(tmp_path):
     assert (
         "8. Promotion and the lockbox" in (tmp_path / "demo" / "report" / "index.html").read_text()
     )
+    assert list((tmp_path / "demo" / "runs").glob("mlartifacts/*/artifacts/report/index.html"))
     for command in ("isthmus embed demo@champion", "isthmus dashboard", "mlflow ui"):
         assert command in done.stdout
 

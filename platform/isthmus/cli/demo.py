@@ -9,7 +9,7 @@ import typer
 from isthmus.backends.worker_share import check_workers
 from isthmus.cli.ingest import ingest_with_progress, show_ingested
 from isthmus.cli.promote import end_refused, open_contest, run_promotion, show_promoted
-from isthmus.cli.report import bundle_of
+from isthmus.cli.report import bundle_of, publish_page
 from isthmus.cli.search import run_search, show_searched
 from isthmus.cli.terminal import AsJson, Traceback, command, err, out, print_json
 from isthmus.cli.train import FAILED_FOLDS_EXIT_CODE, run_and_publish, show_trained
@@ -119,6 +119,7 @@ def _promote(folder: Path, destination: Path, as_json: bool) -> None:
     promoted = run_promotion(contest, request)
     bundle = bundle_of(folder, chosen=promoted_trial(folder))
     page, *_ = write_report(bundle, destination, promotion_parts(folder))
+    publish_page(page, bundle, contest.experiment.tracking_uri)
     uri = contest.experiment.tracking_uri
     if as_json:
         study = {} if contest.study is None else {"study": study_to_json(contest.study)}
