@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from mlflow_pages import CLOSED, MLFLOW_SAYS
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
@@ -177,3 +178,12 @@ def shown(browser: str, tmp_path: Path):
         return ran.stdout, "\n".join(said)
 
     return show
+
+
+@pytest.fixture
+def ui(page: Page, complaints) -> Page:
+    """A page that knows what MLflow's own pages always say."""
+    for pattern, reason in MLFLOW_SAYS.items():
+        complaints.allow(pattern, reason)
+    page.add_init_script(CLOSED)
+    return page

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from dashboard_pages import PAGES, drawn, heading
 from dashboard_process import dashboard, status_of
 from playwright.sync_api import Page, expect
 from shown_runs import ABLATION, FAILED, OPEN_TRIAL, SEARCH, ShownRuns, make_runs
@@ -17,7 +18,6 @@ from isthmus.cli.compare import load_study
 from isthmus_dashboard.app import make_app
 from isthmus_dashboard.folder_source import FolderSource
 
-PAGES = ("Overview", "Pareto front", "Robustness", "Embeddings", "Images")
 expect.set_options(timeout=30_000)
 
 
@@ -49,26 +49,12 @@ def served_here(runs: Path) -> Iterator[str]:
         server.server_close()
 
 
-def drawn(page: Page) -> int:
-    """Wait until each chart of the page is drawn; how many there are, at least one."""
-    page.wait_for_function(
-        "() => { const charts = [...document.querySelectorAll('.chart')];"
-        " return charts.length && charts.every(c => c.querySelector('.main-svg')); }"
-    )
-    return page.locator(".chart").count()
-
-
 def middle(page: Page, selector: str) -> None:
     """Click what a chart drew; its own layer for the pointer lies above it."""
     page.locator(selector).first.scroll_into_view_if_needed()
     box = page.locator(selector).first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-
-def heading(page: Page, words: str) -> None:
-    """Wait for a page by its heading."""
-    expect(page.locator("main h1")).to_contain_text(words)
 
 
 def test_every_page_of_a_search_is_drawn(page, shoot, served):

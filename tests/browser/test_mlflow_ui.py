@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from mlflow_pages import SHOWN
 from mlflow_server import MlflowServer
 from playwright.sync_api import Page, expect
 from published_study import STUDY, Published, publish_study, run_study
@@ -15,26 +16,7 @@ from typer.testing import CliRunner
 
 from isthmus.cli.compare import compare
 
-MLFLOW_SAYS = {
-    r"404.*/ajax-api/2\.0/mlflow/users/current": "MLflow asks who is logged in, and a server "
-    "without accounts has no such address",
-    r"Failed to load resource.*404.*/mlflow/users/current": "the same, as the console says it",
-    r"ResizeObserver loop completed with undelivered notifications": "the browser's note that a "
-    "panel of MLflow's was laid out over two frames",
-}
-# MLflow opens a panel of its own over a third of the page the first time; later it stays closed.
-CLOSED = """const assistant = { panelOpen: false, "fab.autoOpenedOnFirstLoad": true };
-if (window === top) for (const [key, value] of Object.entries(assistant))
-  localStorage.setItem(`mlflow.assistant.${key}_v1`, JSON.stringify(value));"""
 AS_TRAINING = "workflowType=machine_learning"
-SHOWN = (
-    "model.embedding_size",
-    "model.depth",
-    "model.convolution",
-    "validation_mse",
-    "validation_cnr_ratio",
-    "strata_robustness_score",
-)
 
 
 @dataclass(frozen=True)
@@ -62,15 +44,6 @@ def served(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield Served(server.uri, publish_study(ran, server.uri))
     finally:
         server.kill()
-
-
-@pytest.fixture
-def ui(page: Page, complaints) -> Page:
-    """A page that knows what MLflow's own pages always say."""
-    for pattern, reason in MLFLOW_SAYS.items():
-        complaints.allow(pattern, reason)
-    page.add_init_script(CLOSED)
-    return page
 
 
 def test_the_experiment_says_what_it_holds_and_runs_are_nested(ui, served, shoot):

@@ -173,27 +173,6 @@ def test_interrupted_politely_it_says_how_to_go_on(trained, tmp_path):
     assert "Run the same command again" in said
 
 
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(usable_cores() < 2, reason="two training workers need two cores")
-def test_the_demo_runs_all_of_it_on_ray(tmp_path):
-    options = ("--subjects", "24", "--workers", "2", "--trials", "2")
-    done = isthmus("demo", *options, folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "24 of 24 participants accepted" in done.stdout
-    assert "Controls, same held-out subjects and mask" in done.stdout
-    # The first trial of the search is the one that was trained, and is not trained again.
-    assert len(list((tmp_path / "demo" / "runs").glob("*/fold-*/fold.json"))) == 2 * 3
-    assert len(list((tmp_path / "demo" / "runs").glob("*/fold-*/reconstructions/*.png"))) >= 3
-    assert "Promoted: demo version 1 is the champion." in done.stdout
-    assert (
-        "8. Promotion and the lockbox" in (tmp_path / "demo" / "report" / "index.html").read_text()
-    )
-    assert list((tmp_path / "demo" / "runs").glob("mlartifacts/*/artifacts/report/index.html"))
-    for command in ("isthmus embed demo@champion", "isthmus dashboard", "mlflow ui"):
-        assert command in done.stdout
-
-
 def test_init_writes_an_experiment_that_checks(cohort, tmp_path):
     done = isthmus("init", cohort / "cohort", folder=tmp_path)
     assert done.returncode == 0, done.stderr
