@@ -1,6 +1,5 @@
 """What promotion decided, on what evidence: one frozen record, written as JSON and read back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from isthmus.core.digest import digest_of
-from isthmus.core.files import write_text
 from isthmus.promotion.evidence.record import TrialEvidence
 from isthmus.promotion.lockbox.record import LockboxReport
 from isthmus.promotion.verdict import GateVerdict, failed
@@ -207,6 +205,5 @@ def keep_decision(decision: PromotionDecision, folder: Path) -> None:
         Where decisions are kept.
     """
     name = f"{decision.n_earlier + 1:04d}-{decision.outcome}.json"
-    content = json.dumps(decision_to_json(decision), indent=2, allow_nan=False) + "\n"
-    write_text(folder / DECISIONS_FOLDER / name, content)
+    replace(_DECISION, file=name).write(decision, folder / DECISIONS_FOLDER)
     write_decision(decision, folder)

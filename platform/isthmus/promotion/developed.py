@@ -9,11 +9,12 @@ import pandas as pd
 
 from isthmus.cohort.splits import Fold
 from isthmus.core.errors import ConfigError
-from isthmus.promotion.evidence.groups import FIDELITY_FILE, read_fidelity
+from isthmus.promotion.evidence.groups import read_fidelity
 from isthmus.stratification.embedding_table import EmbeddingTable, load_parquet
 from isthmus.stratification.record import RobustnessReport
 from isthmus.training.fitted import FittedEncoder, read_fitted
 from isthmus.trial.embedded import EMBEDDINGS_FILE
+from isthmus.trial.fold import FIDELITY_FILE
 from isthmus.trial.strata import STRATA_FILE, read_report
 
 LABEL_FILE = "refit.json"

@@ -10,6 +10,7 @@ from isthmus.config.promotion.thresholds import ChampionGate
 from isthmus.core.errors import ConfigError
 from isthmus.core.files import write_text
 from isthmus.core.ports import ModelRegistry, ModelVersion
+from isthmus.promotion.bundle.errors_seen import PARTS
 from isthmus.promotion.bundle.export import export_program
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.record import BundleRecord
@@ -23,11 +24,11 @@ from isthmus.promotion.registry.aliases import AliasPlan, carry_out, challenge, 
 from isthmus.promotion.registry.history import read_history
 from isthmus.promotion.verdict import GateVerdict, failed
 from isthmus.trial.run import PreparedTrial, load_trial
-from isthmus.volumes.store import VolumeStore
 
 CARD_FILE, EVIDENCE_FILE, PROGRAM_FILE = "card.md", "evidence.json", "program.pt2"
 BUNDLE_FOLDER = "bundle"
 ENCODER_TAG, DIGEST_TAG = "isthmus.encoder_id", "isthmus.bundle_digest"
+WEIGHTS_TAG = "isthmus.weights"
 PROVENANCE_FILE = "provenance.json"
 
 
@@ -74,7 +75,7 @@ def is_of(version: ModelVersion, developed: Developed) -> bool:
     bool
         By the encoder's identifier and the digest of its weights.
     """
-    return _weights_of(version) == _weights(developed)
+    return version.tags.get(WEIGHTS_TAG) == _weights(developed)
 
 
 def judge_succession(
@@ -190,7 +191,7 @@ def version_tags(
     tags = {
         ENCODER_TAG: record.encoder_id,
         DIGEST_TAG: record.digest,
-        "isthmus.weights": _weights(package.developed),
+        WEIGHTS_TAG: _weights(package.developed),
         "isthmus.trial": prepared.digest,
         "isthmus.study": decision.study,
         "isthmus.origin": "refit" if origin.fold is None else f"fold {origin.fold}",
@@ -241,16 +242,11 @@ def _move(
 def _inputs(package: Package) -> BundleInputs:
     """Collect what the bundle is made from."""
     prepared, developed = package.prepared, package.developed
-    store: VolumeStore = prepared.store
     return BundleInputs(
         encoder_directory=developed.directory,
         experiment=prepared.experiment,
-        store=store,
-        ids={
-            "train": developed.fold.train,
-            "monitor": developed.fold.monitor,
-            "validation": developed.fold.validation,
-        },
+        store=prepared.store,
+        ids={part: developed.fold.parts[part] for part in PARTS},
         table=developed.table,
         report=developed.strata,
         trial_digest=prepared.digest,
@@ -271,11 +267,6 @@ def _weights(developed: Developed) -> str:
     return " ".join(
         developed.fitted.digests[name][:16] for name in sorted(developed.fitted.digests)
     )
-
-
-def _weights_of(version: ModelVersion) -> str | None:
-    """Read that identity off a version."""
-    return version.tags.get("isthmus.weights")
 
 
 def _code(directory: Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from isthmus.promotion.decision import DECISION_FILE, read_decision
+from isthmus.promotion.decision import DECISION_FILE, PromotionDecision, read_decision
 from isthmus.promotion.promote import FOLDER
 from isthmus.promotion.words import gate_tables, lockbox_tables, outcome_in_words
 from isthmus.report.page import Passage
@@ -37,11 +37,8 @@ def promoted_trial(study: Path) -> int | None:
     ConfigError
         If the record cannot be read.
     """
-    folder = study / FOLDER
-    if not (folder / DECISION_FILE).is_file():
-        return None
-    chosen = read_decision(folder).chosen
-    return None if chosen is None else chosen.trial
+    decision = _latest(study)
+    return None if decision is None or decision.chosen is None else decision.chosen.trial
 
 
 def promotion_parts(study: Path) -> tuple[ReadyPart, ...]:
@@ -63,10 +60,9 @@ def promotion_parts(study: Path) -> tuple[ReadyPart, ...]:
     ConfigError
         If the record cannot be read.
     """
-    folder = study / FOLDER
-    if not (folder / DECISION_FILE).is_file():
+    decision = _latest(study)
+    if decision is None:
         return ()
-    decision = read_decision(folder)
     said = Passage(
         f"Decided on {decision.time}", (outcome_in_words(decision),), not decision.passed
     )
@@ -75,3 +71,9 @@ def promotion_parts(study: Path) -> tuple[ReadyPart, ...]:
         return (gates,)
     lockbox = ReadyPart("lockbox", "Lockbox", *_LOCKBOX, (), lockbox_tables(decision))
     return gates, lockbox
+
+
+def _latest(study: Path) -> PromotionDecision | None:
+    """Read the latest decision about a study, if there is one."""
+    folder = study / FOLDER
+    return read_decision(folder) if (folder / DECISION_FILE).is_file() else None

@@ -32,7 +32,7 @@ from isthmus.trial.events import (
     TrialFinished,
     TrialStarted,
 )
-from isthmus.trial.fold import RANDOM_STRATA_FILE
+from isthmus.trial.fold import FIDELITY_FILE, RANDOM_STRATA_FILE
 from isthmus.trial.records import TrialResult
 from isthmus.trial.replay import mark_published
 from isthmus.trial.strata import ACROSS_FILE, STRATA_FILE
@@ -44,7 +44,7 @@ _log = logging.getLogger("isthmus.report")
 TRIAL_FILES = ("experiment.yaml", "split.json", "provenance.json")
 FOLD_FILES = (
     "embeddings.parquet",
-    "fidelity.tsv",
+    FIDELITY_FILE,
     STRATA_FILE,
     RANDOM_STRATA_FILE,
     *STRATA_TABLES,

@@ -34,6 +34,7 @@ from isthmus.volumes.store import VolumeStore
 CONTROL_METRICS = ("mse", "delta_mse", "normalised_difference", "cnr_ratio")
 MODEL_PREFIX = "validation"
 RANDOM_STRATA_FILE = "random_encoder_strata.json"
+FIDELITY_FILE = "fidelity.tsv"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _evaluate(inputs: FoldInputs, fitted: FittedEncoder, tell: TrialListener) ->
         reading,
     )
     fidelity = controls.table.assign(leaky=fitted.leaky)
-    write_text(directory / "fidelity.tsv", fidelity.to_csv(sep="\t", index=False, na_rep="n/a"))
+    write_text(directory / FIDELITY_FILE, fidelity.to_csv(sep="\t", index=False, na_rep="n/a"))
     encoder = load_encoder(directory, config.execution.device, reading)
     embedding = _table(inputs, fitted.encoder_id, encoder.embed(inputs.store, inputs.ids))
     embedding.save_parquet(directory / "embeddings.parquet")

@@ -18,8 +18,8 @@ from isthmus.cohort.participants import Participants
 from isthmus.core.errors import CohortError, ConfigError
 from isthmus.promotion.evidence.record import GroupsEvidence, PairEvidence
 from isthmus.training.controls import MODEL
+from isthmus.trial.fold import FIDELITY_FILE
 
-FIDELITY_FILE = "fidelity.tsv"
 SITE = "site"
 _MOST_GROUPS, _MOST_NUMBERS = 40, 10
 _LEAST_FAMILIES = 2

@@ -11,7 +11,7 @@ from isthmus.cohort.participants import Participants
 from isthmus.config.load import load_experiment
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import IsthmusError
-from isthmus.promotion.evidence.groups import FIDELITY_FILE, read_fidelity
+from isthmus.promotion.evidence.groups import read_fidelity
 from isthmus.promotion.evidence.record import Check
 from isthmus.stratification.embedding_table import load_parquet
 from isthmus.stratification.record import RobustnessReport
@@ -20,7 +20,7 @@ from isthmus.training.card import ENCODER_FILE, digest_encoder, read_card
 from isthmus.training.fitted import FITTED_FILE
 from isthmus.training.history import HISTORY_FILE, read_history
 from isthmus.trial.embedded import EMBEDDINGS_FILE
-from isthmus.trial.fold import fidelity_metrics
+from isthmus.trial.fold import FIDELITY_FILE, fidelity_metrics
 from isthmus.trial.records import FoldResult, TrialResult
 from isthmus.trial.run import EXPERIMENT_FILE, FOLD_FILE, IDENTITY_FILE, TRIAL_FILE
 from isthmus.trial.strata import STRATA_FILE
