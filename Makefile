@@ -3,18 +3,20 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench calibration golden docs screenshots clean
+.PHONY: help setup demo test test-faults check bench calibration golden docs screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
 SOURCES := platform dashboards tests benchmarks
 
-# Tests below tests/integration start Ray, so they run one after another; the others share the cores.
-QUICK_TESTS := $(wildcard tests/unit tests/statistical tests/architecture tests/golden)
-SLOW_TESTS := $(wildcard tests/integration tests/browser)
+# Two processes run the tests. The slow ones start servers for a whole file, so a file stays together.
+# What takes minutes by itself is marked `long` and is run by test-faults.
+QUICK_TESTS := $(wildcard tests/unit tests/statistical tests/architecture tests/golden tests/fuzz)
+SLOW_TESTS := $(wildcard tests/integration tests/browser tests/security tests/deploy)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 help:  ## List these targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
 	  | while IFS=$$'\t' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## Make .venv and install isthmus with its pinned dependencies
@@ -38,9 +40,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Run everything on a made-up cohort, in minutes; results in demo/
 	@$(BIN)/isthmus demo --output demo
 
-test: $(READY)  ## Run all tests: the quick ones on two processes, then those that start Ray
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(QUICK_TESTS)
-	@$(if $(SLOW_TESTS),$(BIN)/python -m pytest -q $(SLOW_TESTS))
+test: $(READY)  ## Run the tests: the quick ones, then those that start Ray, MLflow, a browser
+	@$(PYTEST) --dist worksteal -m 'not long' $(QUICK_TESTS)
+	@$(PYTEST) --dist loadfile -m 'not long' $(SLOW_TESTS)
+
+test-faults: $(READY)  ## Run the long tests: several nodes, faults, load, fuzzing, simulations
+	@$(PYTEST) --dist loadfile -m long tests
+	@ISTHMUS_FUZZ_INPUTS=100000 $(PYTEST) --dist worksteal tests/fuzz
 
 check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
 	@$(BIN)/ruff check $(SOURCES)

@@ -16,7 +16,7 @@ from tiny_search import isthmus
 from isthmus.backends.worker_share import usable_cores
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     pytest.mark.skipif(usable_cores() < 2, reason="two training workers need two cores"),

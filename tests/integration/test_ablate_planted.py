@@ -14,7 +14,7 @@ from isthmus.cohort.phantom import PhantomConfig, make_phantom
 from isthmus.study.ablation.findings import AblationResult
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(usable_cores() < 2, reason="two folds at a time need two cores"),

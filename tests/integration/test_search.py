@@ -27,7 +27,7 @@ from isthmus.backends.worker_share import usable_cores
 from isthmus.study.record_json import read_study, study_from_json
 from isthmus.study.records import TrialRecord
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(900)]
 SEARCH = ("search", "experiment.yaml", "space.yaml")
 OVER = ("finished", "stopped")
 # What trains, and nearly all else of Ray's, ends within seconds of its driver. Two agents of its

@@ -30,7 +30,7 @@ from isthmus.study.record_json import read_study
 from isthmus.volumes.ingest import ingest
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated

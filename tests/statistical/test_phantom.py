@@ -79,7 +79,7 @@ def test_planted_strata_and_effects_come_out_robust(simulations: Number) -> None
     assert verdicts.count("robust") >= 0.9 * n
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_phantom_without_strata_is_no_finding(
     acceptance: Region, show: Show, record: Callable[..., None]
