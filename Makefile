@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check bench calibration golden docs screenshots clean
+.PHONY: help setup demo test test-faults check audit bench calibration golden docs screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -54,7 +54,11 @@ check: $(READY)  ## Check style, types, import contracts, spelling and the docst
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
+	@$(BIN)/python tests/security/audit.py
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules platform/isthmus dashboards/isthmus_dashboard
+
+audit: $(READY)  ## Check pins, licences, declared imports and, where it can be asked, known holes
+	@$(BIN)/python tests/security/audit.py
 
 bench: $(READY)  ## Measure convolutions, a training step, reading, the robustness job and a search, briefly
 	@$(BIN)/python benchmarks/convolution.py

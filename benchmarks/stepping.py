@@ -21,7 +21,7 @@ from isthmus.model.convolution import SameConv3d
 from isthmus.model.kernels.choice import Kernels
 from isthmus.model.kernels.problem import Triple
 from isthmus.training.order import Slicing
-from isthmus.training.ranks import alone, compute_settings
+from isthmus.training.ranks import Ranks, alone, compute_settings
 from isthmus.training.step import StepPlan, make_learner, take_step
 
 _NODE = "autograd::engine::evaluate_function: "
@@ -50,10 +50,31 @@ class Variant:
 
 
 class Stepper:
-    """Takes steps on a batch of noise: neither time nor memory depends on what images show."""
+    """Takes steps on a batch of noise: neither time nor memory depends on what images show.
 
-    def __init__(self, variant: Variant, grid: Triple, execution: ExecutionConfig) -> None:
-        ranks = alone(execution)
+    Parameters
+    ----------
+    variant : Variant
+        What is trained.
+    grid : tuple of int
+        Voxels.
+    execution : ExecutionConfig
+        Device and threads.
+    n_subjects : int
+        Subjects that this process computes in a step.
+    ranks : Ranks, optional
+        Its place among workers that train together; none given: it trains alone.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        grid: Triple,
+        execution: ExecutionConfig,
+        n_subjects: int = 1,
+        ranks: Ranks | None = None,
+    ) -> None:
+        ranks = ranks or alone(execution)
         self.device = ranks.device
         self.before_mib = peak_mib(self.device)
         config = experiment(variant.preset, grid, variant.kernels)
@@ -61,11 +82,13 @@ class Stepper:
         if variant.channels_last:
             model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         mask_DHW = torch.ones(grid, dtype=torch.bool)
-        cut = Slicing(1, 1, 1)
+        cut = Slicing(n_subjects * ranks.world_size, 1, ranks.world_size)
         self.learner = make_learner(
             model, mask_DHW, config.training, cut, ranks, 0, execution=execution
         )
-        self.x_BMDHW = torch.rand(1, 2, *grid, generator=torch.Generator().manual_seed(0))
+        draw = torch.Generator().manual_seed(0)
+        self.x_BMDHW = torch.rand(n_subjects, 2, *grid, generator=draw)
+        self._batch = tuple(f"sub-{number}" for number in range(cut.global_batch_size))
         self.n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self._n_steps = 0
 
@@ -108,7 +131,7 @@ class Stepper:
         """Take one step, to its very end."""
         self._n_steps += 1
         rate = self.learner.config.learning_rate
-        plan = StepPlan(("sub-1",), 0, 1, self._n_steps, rate)
+        plan = StepPlan(self._batch, 0, 1, self._n_steps, rate)
         take_step(self.learner, plan, iter([self.x_BMDHW]))
         synchronise(self.device)
 

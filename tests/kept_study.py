@@ -36,6 +36,7 @@ def start_python(
     return subprocess.Popen(
         [*before, sys.executable, "-c", script, *arguments],
         env={**os.environ, "PYTHONPATH": paths, **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )

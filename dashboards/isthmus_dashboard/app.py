@@ -20,6 +20,8 @@ from isthmus_dashboard.scans import Scans
 from isthmus_dashboard.source import Source, Standing
 
 REFRESH_SECONDS = 5
+# What a page sends back is an address and a click.
+_MOST_BYTES = 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -111,6 +113,31 @@ def is_allowed(host: str, hosts: Collection[str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_from_here(origin: str | None, host: str) -> bool:
+    """Tell whether a request comes from a page of the view itself.
+
+    A page from elsewhere cannot read the answers, but can have the browser ask for costly ones.
+
+    Parameters
+    ----------
+    origin : str or None
+        What the browser says of the page; other programs say nothing.
+    host : str
+        As the request names it.
+
+    Returns
+    -------
+    bool
+        False of another host or port, and of a page that has no address.
+
+    Examples
+    --------
+    >>> is_from_here("http://localhost:8050", "localhost:8050"), is_from_here("null", "localhost")
+    (True, False)
+    """
+    return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
 def _frame(seconds: int) -> Piece:
@@ -236,14 +263,21 @@ def _guard(server: Flask, app: Dash, hosts: Collection[str]) -> None:
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 
+    server.config["MAX_CONTENT_LENGTH"] = _MOST_BYTES
+
     @server.before_request
     def named() -> None:
         if not is_allowed(request.host, hosts):
             abort(403, "This host name is not served; use the address that was printed.")
+        if not is_from_here(request.headers.get("Origin"), request.host):
+            abort(
+                403, "Another page than this view's own asked; open the address that was printed."
+            )
 
     @server.after_request
     def fenced(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response

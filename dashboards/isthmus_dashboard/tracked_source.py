@@ -68,8 +68,7 @@ class TrackedSource:
             found = [
                 _entry(run, kind)
                 for kind, tag in kinds
-                for run in self._reader().tagged(tag)
-                if run.parent_id is None
+                for run in self._reader().tagged(tag, alone=True)
             ]
         return tuple(sorted(found, key=lambda one: (-(one.started or 0.0), one.key)))
 

@@ -131,6 +131,8 @@ def test_nothing_names_a_place_on_one_machine(root: Path) -> None:
         f"{path.relative_to(root)}:{number}: {line.strip():.80}"
         for path in _tracked(root)
         if path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".ini", ""}
+        # places within an image are its own
+        and path.relative_to(root).parts[0] != "deploy"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if MACHINE.search(line)
     ]

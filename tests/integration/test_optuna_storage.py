@@ -1,7 +1,6 @@
 """Where a study is kept, for real: killed searches, full disks, locks, torn files, PostgreSQL."""
 
 import json
-import os
 import pickle
 import shutil
 import signal
@@ -9,15 +8,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kept_study import make_ledger, seen_by_optuna, start_python
+from postgres_server import PostgresServer
 from small_space import make_ending, make_space, search
 
 from isthmus.backends import optuna_storage
@@ -256,84 +254,18 @@ def test_a_full_disk_is_told_of_and_leaves_the_study_intact(url: str, tmp_path: 
     assert {line.split()[2] for line in told[:-1]} == {"True"}
 
 
-@dataclass
-class Server:
-    """A PostgreSQL server of its own, on loopback."""
-
-    binaries: Path
-    folder: Path
-    port: int
-    as_user: dict[str, Any]
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://searcher:secret@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        options = ["-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-c", "fsync=off"]
-        options += ["-c", "unix_socket_directories="]
-        self.process = subprocess.Popen(
-            [self.binaries / "postgres", *options],
-            cwd=self.folder,
-            stderr=subprocess.DEVNULL,
-            **self.as_user,
-        )
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            ready = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-            if subprocess.run(ready, check=False).returncode == 0:
-                return
-            time.sleep(0.1)
-        raise TimeoutError("PostgreSQL did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)  # its fast shutdown
-            self.process.wait(timeout=60)
-            self.process = None
-
-
-def _binaries() -> Path | None:
-    """Find PostgreSQL's own programs, which are not always on the path."""
-    config = shutil.which("pg_config")
-    folders = [Path(found).parent for name in ("initdb",) if (found := shutil.which(name))]
-    if config is not None:
-        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True)
-        folders.append(Path(told.stdout.strip()))
-    wanted = ("initdb", "postgres", "pg_isready")
-    return next((f for f in folders if all((f / name).exists() for name in wanted)), None)
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed (initdb, postgres): apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp())
-    as_user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        as_user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        shutil.chown(folder, "nobody", "nogroup")
-    (folder / "password").write_text("secret")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        server = Server(binaries, folder, free.getsockname()[1], as_user)
-    make = [binaries / "initdb", "-D", "data", "-U", "searcher", "-A", "scram-sha-256"]
-    make += ["--pwfile=password", "--no-sync"]
-    subprocess.run(make, cwd=folder, check=True, stdout=subprocess.DEVNULL, **as_user)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
+        yield running
 
 
 @pytest.mark.slow
-def test_postgresql_keeps_a_study_like_a_file_does(server: Server, tmp_path: Path) -> None:
+def test_postgresql_keeps_a_study_like_a_file_does(server: PostgresServer, tmp_path: Path) -> None:
     for kind in ("multivariate_tpe", "grid", "nsga2"):
         space = make_space(kind, 2)
         kept = []
-        for url in (server.url, f"journal:///{tmp_path}/study-{kind}"):
+        for url in (server.url(), f"journal:///{tmp_path}/study-{kind}"):
             for _ in range(2):
                 with OptunaLedger(url, kind, space, 0) as ledger:
                     search(ledger, 6, 2)
@@ -342,12 +274,12 @@ def test_postgresql_keeps_a_study_like_a_file_does(server: Server, tmp_path: Pat
         assert kept[0] == kept[1]
         assert len(kept[0][0]) == 12
     with pytest.raises(StudyError, match="There: grid, multivariate_tpe, nsga2"):
-        open_ledger(server.url, "other")
+        open_ledger(server.url(), "other")
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_is_told_of_and_waited_for(server: Server) -> None:
-    with OptunaLedger(server.url, "away", make_space(), 0) as ledger:
+def test_a_server_that_goes_away_is_told_of_and_waited_for(server: PostgresServer) -> None:
+    with OptunaLedger(server.url(), "away", make_space(), 0) as ledger:
         search(ledger, 2)
         record = ledger.suggest()
         server.stop()
@@ -357,7 +289,7 @@ def test_a_server_that_goes_away_is_told_of_and_waited_for(server: Server) -> No
                     call()
                 assert "secret" not in str(failed.value)
             with pytest.raises(StudyError, match="must answer") as failed:
-                open_ledger(server.url, "away")
+                open_ledger(server.url(), "away")
             assert "secret" not in str(failed.value)
         finally:
             server.start()
@@ -366,9 +298,9 @@ def test_a_server_that_goes_away_is_told_of_and_waited_for(server: Server) -> No
 
 
 @pytest.mark.slow
-def test_a_wrong_password_is_told_of_without_it(server: Server) -> None:
+def test_a_wrong_password_is_told_of_without_it(server: PostgresServer) -> None:
     with pytest.raises(StudyError, match="password authentication failed") as failed:
-        OptunaLedger(server.url.replace("secret", "geheim"), "s", make_space(), 0)
+        OptunaLedger(server.url().replace("secret", "geheim"), "s", make_space(), 0)
     assert "geheim" not in str(failed.value)
 
 

@@ -228,6 +228,9 @@ def test_a_busy_cluster_is_not_waited_for_for_ever(task, session, tmp_path, monk
 
     # A minute an attempt otherwise; Ray Train hands its variables on to its controller.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "2")
+    execution = task.config.execution.model_copy(update={"worker_wait_minutes": 0.05})
+    config = task.config.model_copy(update={"execution": execution})
+    waiting = replace(task, config=config, directory=tmp_path)
 
     @ray.remote
     class Occupant:
@@ -237,8 +240,8 @@ def test_a_busy_cluster_is_not_waited_for_for_ever(task, session, tmp_path, monk
     occupant = Occupant.options(num_cpus=usable_cores()).remote()
     ray.get(occupant.ready.remote())
     try:
-        with pytest.raises(ResourceError, match=r"2 workers.*find room"):
-            RayTrainLauncher().launch(replace(task, directory=tmp_path), _unexpected)
+        with pytest.raises(ResourceError, match=r"2 workers.*find room.*for 0\.05 minutes"):
+            RayTrainLauncher().launch(waiting, _unexpected)
     finally:
         ray.kill(occupant)
 

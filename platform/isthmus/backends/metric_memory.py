@@ -33,8 +33,8 @@ class MetricMemory:
     ----------
     latest : Mapping of str to float
         Latest value of each metric when the run was opened.
-    ask_steps : callable
-        Looks up the steps at which the store has a metric.
+    ask_history : callable
+        Looks up the step and the timestamp of each number that the store has of a metric.
 
     Notes
     -----
@@ -43,13 +43,16 @@ class MetricMemory:
     """
 
     def __init__(
-        self, latest: Mapping[str, float], ask_steps: Callable[[str], Iterable[int]]
+        self,
+        latest: Mapping[str, float],
+        ask_history: Callable[[str], Iterable[tuple[int, int]]],
     ) -> None:
         self._latest = dict(latest)
-        # Steps are asked for once, when a metric from before the opening is logged again.
+        # The store is asked once, when a metric from before the opening is logged again.
         self._earlier = frozenset(latest)
-        self._ask_steps = ask_steps
+        self._ask_history = ask_history
         self._steps: dict[str, set[int]] = {}
+        self._newest: dict[str, int] = {}
         self._unsure: dict[tuple[str, float, int], int] = {}
 
     def missing(self, metrics: Mapping[str, float], step: int | None) -> list[Point]:
@@ -72,7 +75,9 @@ class MetricMemory:
         for name, value in metrics.items():
             if not self._has(name, float(value), step):
                 key = (name, float(value), step or 0)
-                timestamp = self._unsure.setdefault(key, now)
+                if key not in self._unsure:
+                    self._unsure[key] = self._stamp(name, now)
+                timestamp = self._unsure[key]
                 points.append(Point(name, float(value), timestamp, step or 0))
         return points
 
@@ -101,6 +106,14 @@ class MetricMemory:
     def _known_steps(self, name: str) -> set[int]:
         """Look up the steps a metric is recorded at, asking the store once."""
         if name not in self._steps:
-            asked = self._ask_steps(name) if name in self._earlier else ()
-            self._steps[name] = set(asked)
+            kept = tuple(self._ask_history(name)) if name in self._earlier else ()
+            self._steps[name] = {step for step, _ in kept}
+            stamps = (timestamp for _, timestamp in kept)
+            self._newest[name] = max(stamps, default=self._newest.get(name, 0))
         return self._steps[name]
+
+    def _stamp(self, name: str, now: int) -> int:
+        """Choose a timestamp later than all that the metric has."""
+        self._known_steps(name)
+        self._newest[name] = max(now, self._newest[name] + 1)
+        return self._newest[name]

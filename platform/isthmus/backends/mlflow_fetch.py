@@ -9,6 +9,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from isthmus.backends.mlflow_store import MlflowRunStore
 from isthmus.backends.tracking_uri import TrackingError
 from isthmus.cohort.confinement import confine
+from isthmus.config.strict_yaml import parse_yaml
 from isthmus.core.errors import CohortError
 from isthmus.core.ports import ModelVersion
 
@@ -91,7 +92,7 @@ def fetch_extra(
 def _artifacts(file: Path, what: str) -> dict[str, str]:
     """Read out of a model's description where its parts are."""
     try:
-        description = yaml.safe_load(file.read_text(encoding="utf-8"))
+        description = parse_yaml(file.read_text(encoding="utf-8"))
         parts = description["flavors"]["python_function"]["artifacts"]
         found = {str(name): str(part["path"]) for name, part in parts.items()}
         found["bundle"]

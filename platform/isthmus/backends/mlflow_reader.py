@@ -1,6 +1,7 @@
 """Reading a tracking store on MLflow: runs, what is below them, and the files they left."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +15,7 @@ from isthmus.core.ports import StoredRun
 
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _NAME_TAG = "mlflow.runName"
-_MOST_CHILDREN = 1000
+_RUNS_PER_PAGE = 1000
 
 
 class MlflowRunReader:
@@ -80,26 +81,31 @@ class MlflowRunReader:
         """
         parent = self._found(run_id)
         with self._store._answers(f"list the runs below {run_id}"):
-            found = self._client.search_runs(
+            found = self._all_runs(
                 [parent.info.experiment_id],
-                filter_string=f"tags.`{PARENT_TAG}` = '{quotable(run_id)}'",
-                order_by=["attributes.start_time ASC"],
-                max_results=_MOST_CHILDREN,
+                f"tags.`{PARENT_TAG}` = '{quotable(run_id)}'",
+                "attributes.start_time ASC",
             )
-        return tuple(map(_stored, found))
+            return tuple(map(_stored, found))
 
-    def tagged(self, tag: str) -> tuple[StoredRun, ...]:
-        """List the runs that have a label, whatever it says, the newest first.
+    def tagged(
+        self, tag: str, value: str | None = None, alone: bool = False
+    ) -> tuple[StoredRun, ...]:
+        """List the runs that have a label, the newest first.
 
         Parameters
         ----------
         tag : str
             Name of the label.
+        value : str, optional
+            What it says; by default anything.
+        alone : bool
+            Leave out runs below another: a search of thousands of trials is then one run.
 
         Returns
         -------
         tuple of StoredRun
-            Of all experiments; at most 1000, without deleted ones.
+            Of all experiments, without deleted ones.
 
         Raises
         ------
@@ -110,13 +116,11 @@ class MlflowRunReader:
         _require_file(self._store.tracking_uri)
         with self._store._answers(f"list the runs with the tag {tag}"):
             experiments = [one.experiment_id for one in self._client.search_experiments()]
-            found = self._client.search_runs(
-                experiments,
-                filter_string=f"tags.`{tag}` != ''",
-                order_by=["attributes.start_time DESC"],
-                max_results=_MOST_CHILDREN,
-            )
-        return tuple(map(_stored, found))
+            said = "!= ''" if value is None else f"= '{quotable(value)}'"
+            top = f" and tags.`{PARENT_TAG}` IS NULL" if alone else ""
+            wanted = f"tags.`{tag}` {said}{top}"
+            found = self._all_runs(experiments, wanted, "attributes.start_time DESC")
+            return tuple(map(_stored, found))
 
     def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
         """List the steps at which a number was recorded.
@@ -199,6 +203,18 @@ class MlflowRunReader:
             As `run`.
         """
         return MlflowRunLogger(self._store, self._found(run_id))
+
+    def _all_runs(self, experiments: list[str], wanted: str, order: str) -> Iterator[Any]:
+        """Search runs a page at a time, until there are no more."""
+        token = None
+        while True:
+            page = self._client.search_runs(
+                experiments, wanted, max_results=_RUNS_PER_PAGE, order_by=[order], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def _found(self, run_id: str) -> Any:
         """Ask the store for a run."""

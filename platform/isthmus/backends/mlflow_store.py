@@ -1,6 +1,7 @@
 """The tracking store on MLflow: runs found again by their key, nothing logged twice, no noise."""
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 
 from isthmus.backends.metric_memory import MetricMemory
+from isthmus.backends.schema_lock import alone_in
 from isthmus.backends.tracking_away import is_away, refusal
 from isthmus.backends.tracking_experiment import experiment_id, label_experiment
 from isthmus.backends.tracking_limits import (
@@ -67,9 +69,8 @@ class MlflowRunStore:
 
     Notes
     -----
-    Creating the sqlite schema takes seconds and breaks when two processes do it at once, so it is
-    done here, under a lock on a file beside the database. Make the store once in the driver,
-    before workers are started.
+    Creating the schema takes seconds and breaks when two processes do it at once, so it is done
+    here, under a lock on a file beside a sqlite database, or in a PostgreSQL database.
 
     A NaN is stored as such. An infinity is stored by the SQL stores as the largest float of that
     sign, by MLflow's own doing.
@@ -96,7 +97,8 @@ class MlflowRunStore:
                 self._client = self._connect()
         else:
             require_answer(self.tracking_uri)
-            with self._answers("open the store"):
+            alone = alone_in(self.tracking_uri, made="experiments", rival="studies")
+            with self._answers("open the store"), alone:
                 self._client = self._connect()
 
     def open_run(
@@ -217,7 +219,8 @@ class MlflowRunLogger:
         self._experiment_id = str(run.info.experiment_id)
         self._key = str(run.data.tags.get(KEY_TAG, self._run_id))
         self._params: dict[str, str] = dict(run.data.params)
-        self._memory = MetricMemory(run.data.metrics, self._steps_of)
+        self._memory = MetricMemory(run.data.metrics, self._history_of)
+        self._started_ms = int(run.info.start_time)
 
     @property
     def run_id(self) -> str:
@@ -335,10 +338,13 @@ class MlflowRunLogger:
         succeeded : bool
             Whether the status becomes FINISHED or FAILED.
         """
-        status = RunStatus.FINISHED if succeeded else RunStatus.FAILED
+        status = RunStatus.to_string(RunStatus.FINISHED if succeeded else RunStatus.FAILED)
+        # A clock that was set back must not make a run end before it began.
+        ended_ms = max(time.time_ns() // 1_000_000, self._started_ms)
         with self._store._answers("close the run"):
-            self._client.set_terminated(self._run_id, RunStatus.to_string(status))
+            self._client.set_terminated(self._run_id, status, ended_ms)
 
-    def _steps_of(self, name: str) -> set[int]:
-        """Ask the store for the steps that a metric is recorded at."""
-        return {int(metric.step) for metric in self._client.get_metric_history(self._run_id, name)}
+    def _history_of(self, name: str) -> list[tuple[int, int]]:
+        """Ask the store for the step and the timestamp of each number of a metric."""
+        kept = self._client.get_metric_history(self._run_id, name)
+        return [(int(metric.step), int(metric.timestamp)) for metric in kept]

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from optuna.visualization import plot_hypervolume_history
 
+from isthmus.backends.fanova import main_effects
 from isthmus.backends.optuna_samplers import experimental, in_memory
 from isthmus.study.records import Importance, Objective, TrialRecord
 
@@ -69,13 +70,12 @@ def importances(
         values = [record.values[index] for _, record in pairs if record.values is not None]
         if len(values) < len(pairs) or min(values) == max(values):
             continue
-        study = _of_one_objective([trial for trial, _ in pairs], values, objective)
+        finished = [trial for trial, _ in pairs]
         methods = (
-            ("fANOVA", FanovaImportanceEvaluator(seed=0), always),
-            ("PED-ANOVA", PedAnovaImportanceEvaluator(), varied),
+            ("fANOVA", _fanova(finished, values, always)),
+            ("PED-ANOVA", _ped_anova(_of_one_objective(finished, values, objective), varied)),
         )
-        for method, evaluator, paths in methods:
-            shares = _shares(study, evaluator, paths)
+        for method, shares in methods:
             if shares:
                 found.append(Importance(objective.metric, method, shares))
     return tuple(found)
@@ -132,18 +132,33 @@ def _of_one_objective(
     return study
 
 
-def _shares(study: Any, evaluator: Any, paths: Sequence[str]) -> Mapping[str, float]:
-    """Share out what an evaluator finds; nothing where it finds nothing."""
+def _fanova(
+    trials: Sequence[FrozenTrial], values: Sequence[float], paths: Sequence[str]
+) -> Mapping[str, float]:
+    """Share out what a forest explains; nothing where it splits nowhere."""
+    if not paths:
+        return {}
+    distributions = {path: trials[0].distributions[path] for path in paths}
+    return _shares(main_effects([trial.params for trial in trials], distributions, values, seed=0))
+
+
+def _ped_anova(study: Any, paths: Sequence[str]) -> Mapping[str, float]:
+    """Share out what tells the best trials from all; nothing where nothing does."""
     if not paths:
         return {}
     with experimental(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", _OF_FEW, UserWarning)
         try:
             found = optuna.importance.get_param_importances(
-                study, evaluator=evaluator, params=list(paths), normalize=False
+                study, evaluator=PedAnovaImportanceEvaluator(), params=list(paths), normalize=False
             )
-        except (RuntimeError, ValueError):  # such as a forest that splits nowhere
+        except (RuntimeError, ValueError):
             return {}
+    return _shares(found)
+
+
+def _shares(found: Mapping[str, float]) -> Mapping[str, float]:
+    """Make shares of what was found, the largest first."""
     total = sum(found.values())
     if not total > 0.0:
         return {}

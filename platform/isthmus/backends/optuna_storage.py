@@ -12,6 +12,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from isthmus.backends.schema_lock import alone_in
 from isthmus.backends.study_storage import (
     StudyError,
     checked_storage,
@@ -128,7 +129,9 @@ def _tables(url: str, must_exist: bool) -> RDBStorage:
     if url.startswith(SQLITE):
         engine = {"connect_args": {"timeout": _SECONDS_FOR_A_LOCK}}
     try:
-        return RDBStorage(engine_uri(url), engine_kwargs=engine, skip_table_creation=must_exist)
+        # A reader waits too, for the reason that `_opened_file` gives.
+        with alone_in(url, made="alembic_version", rival="experiments"):
+            return RDBStorage(engine_uri(url), engine_kwargs=engine, skip_table_creation=must_exist)
     except ImportError as error:
         raise ConfigError(
             f"A study at {shown(url)} needs a driver that is not installed. For PostgreSQL: "

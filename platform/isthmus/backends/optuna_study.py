@@ -54,6 +54,7 @@ class StudyReader:
     ) -> None:
         self.storage_url = storage_url
         self.study_name = study_name
+        self._over: dict[int, TrialRecord | None] = {}
         with ExitStack() as stack:
             self._storage = stack.enter_context(opened(storage_url, must_exist=make is None))
             with storage_errors(storage_url):
@@ -155,13 +156,24 @@ class StudyReader:
         """Read all trials, by number, with their records."""
         with storage_errors(self.storage_url):
             trials = self._study.get_trials(deepcopy=False)
-        return [(trial, record_of(trial)) for trial in trials]
+        return [(trial, self._record(trial)) for trial in trials]
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord | None:
+        """Read a trial's record; one that is over cannot change, and is read once.
+
+        Whoever keeps how the study stood after each trial, as what waits for a tracking store
+        does, then keeps each record once too.
+        """
+        if not trial.state.is_finished():
+            return record_of(trial)
+        if trial.number not in self._over:
+            self._over[trial.number] = record_of(trial)
+        return self._over[trial.number]
 
     def _numbered(self) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         """Read all trials, and take what something else put into the study for failed ones."""
         pairs = self._read()
-        unknown = [TrialRecord(trial.number, {}, state="failed") for trial, _ in pairs]
-        records = [record or none for (_, record), none in zip(pairs, unknown, strict=True)]
+        records = [one or TrialRecord(trial.number, {}, state="failed") for trial, one in pairs]
         return [trial for trial, _ in pairs], records
 
 

@@ -17,6 +17,7 @@ import psutil
 import ray
 
 import isthmus
+from isthmus.backends.ray_token import keep_token_private
 from isthmus.backends.submitted_job import in_submitted_job
 from isthmus.backends.worker_share import check_workers, usable_cores
 from isthmus.core.errors import ConfigError, ResourceError
@@ -112,6 +113,7 @@ def cluster_nodes() -> list[dict[str, float]]:
 def _start(folder: Path) -> None:
     """Start Ray on this machine."""
     try:
+        keep_token_private()
         # Without its dashboard Ray's placement group cleaner warns each second.
         ray.init(
             address="local",
@@ -147,10 +149,12 @@ def _join(address: str) -> None:
     _check_address(address)
     # A submitted job has a runtime environment already, and Ray refuses a second one.
     package = str(Path(isthmus.__file__).parent)
+    # Compiled files are of no use on another machine, and can be 100 MB: more than the head takes.
+    sent = {"py_modules": [package], "excludes": ["__pycache__/"]}
     try:
         ray.init(
             address=address,
-            runtime_env=None if in_submitted_job() else {"py_modules": [package]},
+            runtime_env=None if in_submitted_job() else sent,
             **_quiet(),
         )
     except (OSError, RuntimeError, TimeoutError, ValueError) as error:

@@ -6,10 +6,9 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray.data import DataContext
@@ -20,26 +19,27 @@ from ray.train import (
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
-    UserCallback,
     WorkerGroupError,
 )
-from ray.train.torch import TorchTrainer
 
+from isthmus.backends.group_rules import GroupRules
+from isthmus.backends.ray_group import GroupTrainer, refused
 from isthmus.backends.ray_session import cluster_nodes, ray_session
 from isthmus.backends.ray_worker import Noticeboard, killed_for_memory, work
 from isthmus.backends.worker_share import WorkerShare, share_out
-from isthmus.core.errors import IsthmusError, ResourceError
+from isthmus.core.errors import ResourceError
 from isthmus.core.files import room_needed
 from isthmus.core.ports import EpochEvent, EpochListener
 from isthmus.training.fitted import FittedEncoder, read_fitted
 from isthmus.training.history import HISTORY_FILE
+from isthmus.training.order import world_sizes
 from isthmus.training.shortage import step_too_large
 from isthmus.training.task import TrainTask
 from isthmus.volumes.store import open_store
 
 _POLL_SECONDS = 0.2
-# Each placement that finds no room within Ray's 60 s counts as one failure of the controller.
-_PLACEMENTS = 3
+# To begin anew with more workers takes about 15 s: it is not done at every change.
+_RESIZE_SECONDS = 60.0
 
 
 class RayTrainLauncher:
@@ -52,7 +52,11 @@ class RayTrainLauncher:
     Notes
     -----
     A worker that dies costs one of ``execution.max_failures``: Ray starts the group again and
-    fit goes on from the last checkpoint. What fit refuses is not tried again.
+    fit goes on from the last checkpoint. A node that is lost costs none, as long as the training
+    gets further in between. What fit refuses is not tried again.
+
+    With ``execution.min_workers`` the group is as large as the cluster has room for: it is made
+    smaller when a node is lost or about to go, and larger, after a checkpoint, when one has come.
 
     Starting two workers takes 10 to 20 s, so one worker is better trained by
     `isthmus.training.launch.InProcessLauncher`.
@@ -78,8 +82,8 @@ class RayTrainLauncher:
         Raises
         ------
         ResourceError
-            If the workers do not fit on the cluster, find no room there within minutes, or die
-            more than ``execution.max_failures`` times.
+            If the workers do not fit on the cluster, find no room there for
+            ``execution.worker_wait_minutes``, or die more than ``execution.max_failures`` times.
         OutOfMemory
             If a step does not fit into a worker's memory, or Ray killed workers for the node's
             memory more than ``execution.max_failures`` times.
@@ -92,10 +96,13 @@ class RayTrainLauncher:
         if finished is not None:
             return finished
         with room_needed(task.directory), ray_session(task.config.execution.address):
-            share = share_out(task.config.execution, task.workers, cluster_nodes())
+            sizes = world_sizes(
+                task.config.training, task.workers, task.config.execution.min_workers
+            )
+            share = _share(task, sizes)
             task = _with_threads(task, share.threads)
             with _noticeboard(task) as board:
-                _train(task, share, board, on_epoch)
+                _train(task, share, _rules(task, sizes, board), on_epoch)
         fitted = read_fitted(task.directory, digest)
         if fitted is None:
             raise ResourceError(
@@ -106,22 +113,30 @@ class RayTrainLauncher:
         return fitted
 
 
-class _NoSecondTry(UserCallback):  # type: ignore[misc]
-    """Make Ray's controller give up after a refusal: an error of its own is not retried."""
-
-    def __init__(self, board: Noticeboard) -> None:
-        self._board = board
-
-    def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:
-        """Raise in the controller if trying again would change nothing."""
-        if self._board.is_over or any(map(_refused, worker_exceptions.values())):
-            raise RuntimeError("refused by a worker, or halted by the driver")
+def _share(task: TrainTask, sizes: Sequence[int]) -> WorkerShare:
+    """Decide what each worker reserves: as for the most of them that there is room for now."""
+    execution, nodes = task.config.execution, cluster_nodes()
+    for workers in reversed(sizes[1:]):
+        with suppress(ResourceError):
+            return share_out(execution, workers, nodes)
+    return share_out(execution, sizes[0], nodes)
 
 
-def _train(
-    task: TrainTask, share: WorkerShare, board: Noticeboard, on_epoch: EpochListener
-) -> None:
+def _rules(task: TrainTask, sizes: tuple[int, ...], board: Noticeboard) -> GroupRules:
+    """Say what Ray's controller is to go by."""
+    return GroupRules(
+        sizes=sizes,
+        max_failures=task.config.execution.max_failures,
+        wait_minutes=task.config.execution.worker_wait_minutes,
+        fold=task.fold.number,
+        directory=task.directory,
+        board=board,
+    )
+
+
+def _train(task: TrainTask, share: WorkerShare, rules: GroupRules, on_epoch: EpochListener) -> None:
     """Run the workers, and tell of epochs meanwhile."""
+    board = rules.board
     failures: list[BaseException] = []
     with warnings.catch_warnings():
         # Made once in a process, it warns of Ray's own defaults.
@@ -131,7 +146,7 @@ def _train(
     def run() -> None:
         """Wait for Ray, aside: in the main thread it would take over Ctrl-C."""
         try:
-            _trainer(task, share, board).fit()
+            _trainer(task, share, rules).fit()
         except BaseException as error:
             failures.append(error)
 
@@ -148,24 +163,28 @@ def _train(
         raise
     refusal = board.refusal()
     if refusal is None:
-        refusal = next(filter(None, map(_refused, _worker_failures(failures))), None)
+        refusal = next(filter(None, map(refused, _raised(failures))), None)
     if refusal is not None:
         raise refusal
     if failures:
-        raise _readable(failures[0], task, share) from failures[0]
+        raise _readable(failures[0], task) from failures[0]
 
 
-def _trainer(task: TrainTask, share: WorkerShare, board: Noticeboard) -> TorchTrainer:
+def _trainer(task: TrainTask, share: WorkerShare, rules: GroupRules) -> GroupTrainer:
     """Describe the run to Ray Train."""
+    board = rules.board
 
     def work_here() -> None:
         """Train in a worker."""
+        board.join(ray.get_runtime_context().get_node_id())
         work(task, board, ray.train.get_context().get_world_rank())
 
-    return TorchTrainer(
+    return GroupTrainer(
+        rules,
         work_here,
         scaling_config=ScalingConfig(
-            num_workers=task.workers,
+            num_workers=(rules.sizes[0], rules.sizes[-1]) if rules.is_elastic else task.workers,
+            elastic_resize_monitor_interval_s=_RESIZE_SECONDS,
             use_gpu=share.on_gpu,
             resources_per_worker=share.resources,
         ),
@@ -173,11 +192,7 @@ def _trainer(task: TrainTask, share: WorkerShare, board: Noticeboard) -> TorchTr
             # Ray Train goes on where a run of the same name was: fit does that, from its own.
             name=board.folder.name,
             storage_path=str(board.folder.parent),
-            failure_config=FailureConfig(
-                max_failures=task.config.execution.max_failures,
-                controller_failure_limit=_PLACEMENTS - 1,
-            ),
-            callbacks=[_NoSecondTry(board)],
+            failure_config=FailureConfig(),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
@@ -244,45 +259,28 @@ def _with_threads(task: TrainTask, threads: int) -> TrainTask:
     return replace(task, config=task.config.model_copy(update={"execution": execution}))
 
 
-def _worker_failures(failures: Sequence[BaseException]) -> list[BaseException]:
-    """List what the workers raised, of a run that failed."""
-    return [
-        raised
-        for failure in failures
-        for raised in getattr(failure, "worker_failures", {}).values()
-    ]
+def _raised(failures: Sequence[BaseException]) -> list[BaseException]:
+    """List what workers and controller raised, of a run that failed."""
+    found: list[BaseException] = []
+    for failure in failures:
+        found += getattr(failure, "worker_failures", {}).values()
+        found += [failure.controller_failure] if isinstance(failure, ControllerError) else []
+    return found
 
 
-def _refused(error: BaseException) -> IsthmusError | None:
-    """Take fit's refusal out of what Ray makes of it, if it is one."""
-    # Public is only the text of it.
-    raised = getattr(error, "_base_exc", error)
-    return raised if isinstance(raised, IsthmusError) else None
-
-
-def _readable(error: BaseException, task: TrainTask, share: WorkerShare) -> BaseException:
+def _readable(error: BaseException, task: TrainTask) -> BaseException:
     """Say in a paragraph what happened to the workers; an error of the code is left as it is."""
-    if isinstance(error, ControllerError) and "Timeout" in type(error.controller_failure).__name__:
-        return ResourceError(
-            f"The {task.workers} workers of fold {task.fold.number} must find room on the cluster, "
-            f"but each needs {share.resources} and so much was not free at {_PLACEMENTS} attempts "
-            "of a minute. Wait for what runs there, or set fewer execution.workers."
-        )
     if killed_for_memory(error):
         return step_too_large(task, task.workers, "Ray killed workers, their node was short of it")
-    if isinstance(error, WorkerGroupError) and not _all_raised(error):
+    if isinstance(error, WorkerGroupError):
         most = task.config.execution.max_failures
+        last = " ".join(str(next(iter(error.worker_failures.values()), error)).split())
         return ResourceError(
             f"The workers of fold {task.fold.number} may die {most} times "
-            f"(execution.max_failures), but died {most + 1} times; often memory is short. Run "
-            f"the command again to go on from the last checkpoint in {task.directory}."
+            f"(execution.max_failures), but died {most + 1} times; often memory is short. The last "
+            f"said: {last:.200}. Run the command again to go on from the last checkpoint in "
+            f"{task.directory}."
         )
     if isinstance(error, TrainingFailedError):
         return RuntimeError(f"fold {task.fold.number}: {error}")
     return error
-
-
-def _all_raised(error: WorkerGroupError) -> bool:
-    """Tell whether every failed worker raised something itself: then the code is at fault."""
-    names = {type(failure).__name__ for failure in error.worker_failures.values()}
-    return names == {"UserExceptionWithTraceback"}

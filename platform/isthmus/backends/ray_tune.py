@@ -20,6 +20,7 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from isthmus.backends.permit import grant, withdraw
 from isthmus.backends.process_endings import (
     Process,
     ending_of_error,
@@ -32,12 +33,14 @@ from isthmus.backends.tune_worker import (
     ENDING,
     EVENT,
     NUMBER,
+    PERMIT,
     Work,
     packed,
     train_and_draw,
     work_in_process,
 )
 from isthmus.backends.worker_share import TrialShare
+from isthmus.core.files import room_needed
 from isthmus.study.attempt import Assignment, Director, Ending
 from isthmus.trial.wire import from_wire
 
@@ -85,7 +88,7 @@ class TuneExecutor:
             If Ray itself is gone.
         """
         scratch = self.folder / ".tune"
-        link = _Link(director)
+        link = _Link(director, scratch / "permits")
         try:
             while (failure := self._fit(link, scratch)) is not None:
                 link.survive(failure)
@@ -98,8 +101,10 @@ class TuneExecutor:
     def _fit(self, link: "_Link", scratch: Path) -> BaseException | None:
         """Begin a run of Tune and wait for its end; return what it raised."""
         shutil.rmtree(scratch, ignore_errors=True)
-        # It would print a stack when what it notes of itself finds no room; nobody reads that.
-        logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+        # It would print a stack when what it notes of itself finds no room, and name, by numbers of
+        # its own, attempts that were begun again since; nobody reads that.
+        for name in ("execution.experiment_state", "tune"):
+            logging.getLogger(f"ray.tune.{name}").setLevel(logging.CRITICAL)
         failures: list[BaseException] = []
 
         def fit() -> None:
@@ -150,8 +155,9 @@ class _Link:
     everything is brought to an end.
     """
 
-    def __init__(self, director: Director) -> None:
+    def __init__(self, director: Director, permits: Path) -> None:
         self.director = director
+        self.permits = permits
         self.is_over = False
         self.failure: BaseException | None = None
         self.endings: dict[int, Ending] = {}
@@ -214,11 +220,19 @@ class _Suggestions(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> Any:
         """Hand out a trial; None: not now."""
         told = self._link.ask(self._link.director.next, "done")
-        if isinstance(told, Assignment):
-            self._link.running[told.number] = None
-            self._link.n_begun += 1
-            return packed(told)
-        return Searcher.FINISHED if told == "done" else None
+        if not isinstance(told, Assignment):
+            return Searcher.FINISHED if told == "done" else None
+        permit = self._link.ask(self._permit, None)
+        if permit is None:
+            return Searcher.FINISHED
+        self._link.running[told.number] = None
+        self._link.n_begun += 1
+        return packed(told, permit)
+
+    def _permit(self) -> Path:
+        """Permit an attempt, before its process is given it."""
+        with room_needed(self._link.permits):
+            return grant(self._link.permits)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Leave that to the scheduler's seam, which is told more."""
@@ -259,7 +273,8 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
         self._end(trial, Ending("halted"))
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
-        """Tell the director that a trial's process is gone."""
+        """Tell the director that a trial's process is gone, or out of reach."""
+        withdraw(Path(trial.config[PERMIT]))
         self._end(trial, ending_of_error(error_of(trial)))
 
     def _end(self, trial: Any, unsaid: Ending) -> None:

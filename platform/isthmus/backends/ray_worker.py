@@ -3,22 +3,32 @@
 A refusal, such as a diverged loss, is the same however often it is tried: the worker writes it
 down, Ray's controller sees the file and gives up at once, and the driver raises it again under its
 own class. A killed worker writes nothing, and Ray starts the group again.
+
+Before the controller ends a group that could go on, because nodes come or are about to go, it
+leaves a wish; the workers save after the step they are in, and take the wish away.
 """
 
 import contextlib
 import importlib
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.core.errors import IsthmusError
+import torch
+
+from isthmus.config.execution import ExecutionConfig
+from isthmus.core.errors import FolderBusy, IsthmusError
 from isthmus.core.files import write_json
 from isthmus.core.ports import EpochEvent
 from isthmus.training.fit import fit
+from isthmus.training.ranks import Ranks, join_ranks
 from isthmus.training.task import TrainTask
 
+# How often the first worker looks whether a checkpoint is wished for.
+_LOOK_SECONDS = 1.0
 _KILLED_FOR_MEMORY = "killed due to the node running low on memory"
 
 
@@ -85,6 +95,47 @@ class Noticeboard:
         except FileNotFoundError:
             return None
         return refusal_of(content)
+
+    @property
+    def _wish(self) -> Path:
+        """What stands for a checkpoint that is waited for."""
+        return self.folder / "wish"
+
+    @property
+    def is_wished(self) -> bool:
+        """Whether a checkpoint is waited for, before this group is ended."""
+        return self._wish.exists()
+
+    def wish(self) -> None:
+        """Ask the workers to save after the step they are in."""
+        self._wish.touch()
+
+    def grant(self) -> None:
+        """Take the wish away: it was met, or the group it was made to is gone."""
+        self._wish.unlink(missing_ok=True)
+
+    def join(self, node: str) -> None:
+        """Write down that a worker of the present group is on a node.
+
+        Parameters
+        ----------
+        node : str
+            Ray's identifier of it.
+        """
+        (self.folder / f"node-{node}").touch()
+
+    def take_nodes(self) -> frozenset[str]:
+        """Say which nodes a group that has failed was on, and forget them.
+
+        Returns
+        -------
+        frozenset of str
+            Ray's identifiers.
+        """
+        files = tuple(self.folder.glob("node-*"))
+        for file in files:
+            file.unlink(missing_ok=True)
+        return frozenset(file.name.removeprefix("node-") for file in files)
 
     def listen(self, _: EpochEvent) -> None:
         """Stop a worker at the end of an epoch if the driver is gone.
@@ -201,13 +252,43 @@ def work(task: TrainTask, board: Noticeboard, rank: int) -> None:
         What `fit` refuses, after it is written down.
     """
     _hush()
+    execution = task.config.execution
+    saver = None if execution.min_workers is None else _Saver(board, execution)
     try:
-        fit(task, board.listen if rank == 0 else None)
+        fit(task, board.listen if rank == 0 else None, saver)
+    except FolderBusy:
+        # Perhaps it is the group before, on a node that was cut off: the controller knows.
+        raise
     except IsthmusError as error:
         # A full disk may not take the note; the error itself tells the controller then.
         with contextlib.suppress(OSError):
             board.refuse(error)
         raise
+
+
+class _Saver:
+    """Has a checkpoint made, on all workers after the same step, when one is wished for."""
+
+    def __init__(self, board: Noticeboard, execution: ExecutionConfig) -> None:
+        self._board = board
+        self._execution = execution
+        self._ranks: Ranks | None = None
+        self._looks_again = 0.0
+        self._saved = False
+
+    def __call__(self, step: int, loss: float) -> bool:
+        """Say whether this step is to be saved."""
+        if self._ranks is None:
+            self._ranks = join_ranks(self._execution)
+        wished = 0.0
+        if self._ranks.is_first:
+            if self._saved:
+                self._board.grant()
+            if time.monotonic() >= self._looks_again:
+                self._looks_again = time.monotonic() + _LOOK_SECONDS
+                wished = float(self._board.is_wished)
+        self._saved = bool(self._ranks.sum(torch.tensor([wished])).item())
+        return self._saved
 
 
 def _hush() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from isthmus.backends.tracking_away import is_away
 from isthmus.backends.tracking_uri import (
     SQLITE,
     TrackingError,
@@ -22,7 +23,7 @@ from isthmus.backends.tracking_uri import (
     require_answer,
     shown,
 )
-from isthmus.core.errors import ConfigError, DiskFull, IsthmusError
+from isthmus.core.errors import ConfigError, DiskFull, IsthmusError, StoreUnavailable
 from isthmus.core.files import disk_full
 
 JOURNAL = "journal:///"
@@ -33,6 +34,10 @@ _POSTGRESQL_FULL = "53100"
 
 class StudyError(IsthmusError):
     """A study that cannot be opened, read or written."""
+
+
+class StudyUnavailable(StudyError, StoreUnavailable):
+    """A study's server that does not answer now, and may again."""
 
 
 def checked_storage(url: str) -> str:
@@ -110,7 +115,7 @@ def require_storage(url: str) -> None:
 
     Raises
     ------
-    StudyError
+    StudyUnavailable
         If nothing answers within about 5 seconds.
     """
     if file_of(url) is not None:
@@ -118,7 +123,7 @@ def require_storage(url: str) -> None:
     try:
         require_answer(engine_uri(url))
     except TrackingError as error:
-        raise StudyError(
+        raise StudyUnavailable(
             f"A study's storage must answer, but nothing did at {shown(url)} "
             f"({type(error.__cause__).__name__}). Start the server, or correct the URL."
         ) from error
@@ -145,7 +150,8 @@ def readable_errors(url: str, *others: type[Exception]) -> Iterator[None]:
     DiskFull
         If there is no space for what was to be written.
     StudyError
-        If the storage failed otherwise. In both cases whatever had been kept before still is.
+        If the storage failed otherwise; a `StudyUnavailable` where a server is away. Whatever had
+        been kept before still is, in each case.
     """
     caught: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *others)
     try:
@@ -156,7 +162,9 @@ def readable_errors(url: str, *others: type[Exception]) -> Iterator[None]:
                 f"The study at {shown(url)} must be written, but its disk is full. What was kept "
                 "is intact: make room, then run the same command again, and it continues."
             ) from error
-        raise StudyError(
+        # A file that cannot be had does not come back by itself; a server does.
+        kind = StudyUnavailable if file_of(url) is None and is_away(error) else StudyError
+        raise kind(
             f"The study at {shown(url)} could not be reached: {_innermost(error)}. What was kept "
             "is intact: once the storage works again, the same command continues."
         ) from error

@@ -16,8 +16,23 @@ SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # SQLAlchemy would take a bare `postgresql://` for a driver that isthmus[postgresql] does not bring.
 _DRIVERS = dict.fromkeys(("postgresql", "postgres"), "postgresql+psycopg2")
+# Nothing that libpq does by default ever ends: neither waiting for a server that takes connections
+# and says nothing, nor for one behind a network that was cut.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 _HOSTED = ("databricks", "databricks-uc")
 _CONTACT_SECONDS = 5.0
+# A password that was not quoted may hold any character but a space; a port is none.
+_SECRETS = (
+    (r"(?<=://)([^/@:\s]*):(?!\d+/)\S*@", r"\1:***@"),
+    (r"(?i)(?<=http://|ttps://)[^/@:\s]+@", "***@"),
+    (r"(?i)([?&][\w.-]*(?:password|passwd|secret|token|key)=)[^&\s'\"]+", r"\1***"),
+)
 
 
 class TrackingError(IsthmusError):
@@ -88,7 +103,7 @@ def checked_uri(uri: str) -> str:
 
 
 def engine_uri(uri: str) -> str:
-    """Name the driver of a database server's URI where the user left it open.
+    """Say of a database server's URI what the user left open: the driver, and how long to wait.
 
     Parameters
     ----------
@@ -98,15 +113,24 @@ def engine_uri(uri: str) -> str:
     Returns
     -------
     str
-        For SQLAlchemy.
+        For SQLAlchemy. A connection to PostgreSQL is given up after 10 s, and one that nothing
+        comes back on after about a minute, unless the URI says otherwise.
 
     Examples
     --------
-    >>> engine_uri("postgresql://me@db/mlflow")
-    'postgresql+psycopg2://me@db/mlflow'
+    >>> engine_uri("mysql+pymysql://me@db/mlflow")
+    'mysql+pymysql://me@db/mlflow'
+    >>> engine_uri("postgresql://me@db/mlflow").partition("&")[0]
+    'postgresql+psycopg2://me@db/mlflow?connect_timeout=10'
     """
     scheme, colon, rest = uri.partition(":")
-    return f"{_DRIVERS.get(scheme, scheme)}{colon}{rest}"
+    scheme = _DRIVERS.get(scheme, scheme)
+    if scheme != _DRIVERS["postgresql"]:
+        return f"{scheme}{colon}{rest}"
+    before, mark, query = rest.partition("?")
+    said = {part.partition("=")[0] for part in query.split("&")}
+    waits = [f"{name}={value}" for name, value in _PATIENCE.items() if name not in said]
+    return f"{scheme}{colon}{before}?{'&'.join([query, *waits] if mark else waits)}"
 
 
 def require_answer(uri: str) -> None:
@@ -140,7 +164,7 @@ def require_answer(uri: str) -> None:
 
 
 def shown(uri: str) -> str:
-    """Hide the password of a URI for messages and logs.
+    """Hide what may be secret in a URI for messages and logs.
 
     Parameters
     ----------
@@ -150,14 +174,19 @@ def shown(uri: str) -> str:
     Returns
     -------
     str
-        The URI with ``***`` in place of a password.
+        The URI with ``***`` in place of a password, of the user of a web address, who may be a
+        token, and of parameters that are called like a secret.
 
     Examples
     --------
     >>> shown("postgresql://me:secret@db/mlflow")
     'postgresql://me:***@db/mlflow'
+    >>> shown("https://token@mlflow"), shown("postgresql://db/x?user=me&password=secret")
+    ('https://***@mlflow', 'postgresql://db/x?user=me&password=***')
     """
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:***@", uri)
+    for pattern, instead in _SECRETS:
+        uri = re.sub(pattern, instead, uri)
+    return uri
 
 
 @contextmanager

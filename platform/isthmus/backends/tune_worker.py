@@ -10,6 +10,7 @@ from typing import Any
 
 import ray.tune
 
+from isthmus.backends.permit import permitted
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import Experiment
 from isthmus.report.fold_files import draw_pictures
@@ -24,6 +25,7 @@ from isthmus.trial.wire import to_wire
 _STRATA_SECONDS = 10.0
 # What is told is one text under one of these: Tune flattens what is nested.
 EVENT, ENDING, NUMBER, FOLD = "event", "ending", "number", "fold"
+PERMIT = "permit"
 
 Work = Callable[[Assignment, TrialListener], Ending]
 
@@ -47,13 +49,15 @@ def train_and_draw(assignment: Assignment, tell: TrialListener) -> Ending:
     return attempt(assignment, launcher, InProcessRunner(), tell_all(draw_pictures, tell))
 
 
-def packed(assignment: Assignment) -> dict[str, Any]:
+def packed(assignment: Assignment, permit: Path) -> dict[str, Any]:
     """Write an assignment as plain values.
 
     Parameters
     ----------
     assignment : Assignment
         A trial to be run.
+    permit : Path
+        Of this attempt at it (`isthmus.backends.permit`).
 
     Returns
     -------
@@ -66,6 +70,7 @@ def packed(assignment: Assignment) -> dict[str, Any]:
         FOLD: assignment.fold,
         "experiment": experiment.config.model_dump(mode="json"),
         "folder": str(experiment.folder),
+        PERMIT: str(permit),
     }
 
 
@@ -85,7 +90,8 @@ def work_in_process(config: dict[str, Any], work: Work) -> None:
     """
     settings = ExperimentConfig.model_validate(config["experiment"])
     experiment = Experiment(settings, Path(config["folder"]))
-    ending = work(Assignment(config[NUMBER], experiment, config[FOLD]), _teller())
+    with permitted(Path(config[PERMIT])):
+        ending = work(Assignment(config[NUMBER], experiment, config[FOLD]), _teller())
     _let_go()
     ray.tune.report({ENDING: json.dumps(asdict(ending))})
     if ending.kind == "memory":

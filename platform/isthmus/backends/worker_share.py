@@ -92,7 +92,7 @@ def check_workers(execution: ExecutionConfig) -> None:
     ----------
     execution : ExecutionConfig
         With ``address`` set, or in a submitted job, nothing is checked: the cluster is asked once
-        it is joined.
+        it is joined. Of ``workers``, ``min_workers`` will do.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def check_workers(execution: ExecutionConfig) -> None:
     if _is_local(execution):
         # GPUs are left to the moment Ray has counted them; one a worker is pretended here.
         here = {"CPU": float(usable_cores()), "GPU": math.inf}
-        share_out(execution, execution.workers, [here])
+        share_out(execution, execution.min_workers or execution.workers, [here])
     check_task_workers(execution)
 
 
@@ -211,10 +211,11 @@ def share_out(
     least = execution.threads_per_worker or 1
     room = _room(nodes, least, gpus)
     asked = f"{workers} workers of {least} core{'s' if least > 1 else ''} each"
+    setting = "workers" if execution.min_workers is None else "min_workers"
     fewer_threads = ", or execution.threads_per_worker lower" if least > 1 else ""
     raise ResourceError(
         f"All training workers must fit at once, but execution asks for {asked} and there are "
-        f"{_cores(nodes)} cores. Set execution.workers to {max(1, room)} or less{fewer_threads}."
+        f"{_cores(nodes)} cores. Set execution.{setting} to {max(1, room)} or less{fewer_threads}."
     )
 
 
@@ -248,11 +249,13 @@ def share_out_trials(
     >>> share_out_trials(ExecutionConfig(device="cpu", concurrent_trials=2), [{"CPU": 8.0}])
     TrialShare(n_trials=2, workers=1, worker=WorkerShare(threads=4, gpus=0.0))
     """
-    workers = execution.workers
-    share_out(execution, workers, nodes)  # refuses what does not even fit once
     gpus = _gpus_wanted(execution, nodes)
     least = execution.threads_per_worker or 1
-    most = _room(nodes, least, gpus) // workers
+    room = _room(nodes, least, gpus)
+    fewest = execution.min_workers or execution.workers
+    share_out(execution, fewest, nodes)  # refuses what does not even fit once
+    workers = min(execution.workers, room)
+    most = room // workers
     n_trials = execution.concurrent_trials or most
     if n_trials > most:
         each = f"{workers} worker{'s' if workers > 1 else ''} of {least} core"
@@ -268,7 +271,7 @@ def share_out_trials(
         )
     share = _widest(execution, n_trials * workers, gpus, nodes)
     assert share is not None  # there is room with the fewest threads
-    return TrialShare(n_trials, workers, share)
+    return TrialShare(n_trials, execution.workers, share)
 
 
 def _is_local(execution: ExecutionConfig) -> bool:

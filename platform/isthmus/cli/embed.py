@@ -129,7 +129,11 @@ def _execution(
 ) -> ExecutionConfig:
     """Lay the options over the experiment's settings of the running."""
     # What trains and what stratifies is not run here.
-    changes: dict[str, Any] = {"workers": workers, "stratification_workers": 1}
+    changes: dict[str, Any] = {
+        "workers": workers,
+        "min_workers": None,
+        "stratification_workers": 1,
+    }
     changes |= {"device": device} if device is not None else {}
     changes |= {"address": address} if address is not None else {}
     if changes.get("device") not in (None, "auto", "cpu", "cuda"):

@@ -52,6 +52,7 @@ from isthmus.study.events import StudyListener
 from isthmus.study.feasibility import why_not
 from isthmus.study.judge import levels_of
 from isthmus.study.ledger import Ledger
+from isthmus.study.patience import PatientLedger
 from isthmus.study.prospects import Prospects
 from isthmus.study.record_json import study_to_json
 from isthmus.study.records import Objective, StudyResult
@@ -165,8 +166,9 @@ def run_search(experiment: Experiment, space: SearchSpace, fork: bool = False) -
     first = first_points(space, config)
     with ExitStack() as held:
         held.enter_context(lock_folder(prepared.folder))
-        ledger = OptunaLedger(storage, prepared.study_name, space, seed, first)
-        held.enter_context(ledger)
+        kept = OptunaLedger(storage, prepared.study_name, space, seed, first)
+        held.enter_context(kept)
+        ledger = PatientLedger(kept, lambda line: err.print(line, markup=False))
         standing = partial(standing_of, prepared, ledger)
         publisher = _publisher(MlflowRunStore(experiment.tracking_uri), prepared)
         outbox = held.enter_context(Outbox(lambda line: err.print(line, markup=False)))

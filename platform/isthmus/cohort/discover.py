@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from isthmus.cohort.column_doubts import ambiguous_columns
 from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.image_layout import ImageLayout, LeftOut, find_layout
 from isthmus.cohort.tables import as_frame, read_table
@@ -155,6 +156,9 @@ def discover(folder: Path) -> Discovery:
         site = None
     confounds, notes = _confounds(table)
     phenotypes, categories, more = _phenotypes(table, {*confounds, group_by, kinship, site})
+    proposed = {"cohort.phenotypes": phenotypes, "cohort.confounds": confounds}
+    doubts = ambiguous_columns(text, {**proposed, "cohort.categorical_phenotypes": categories})
+    more += [f"Column '{name}' is left out until it is mended: {doubts[name]}." for name in doubts]
     complete = frozenset.intersection(*layout.modalities.values())
     return Discovery(
         folder,
@@ -165,9 +169,9 @@ def discover(folder: Path) -> Discovery:
         group_by,
         kinship,
         site,
-        phenotypes,
-        categories,
-        confounds,
+        tuple(name for name in phenotypes if name not in doubts),
+        tuple(name for name in categories if name not in doubts),
+        tuple(name for name in confounds if name not in doubts),
         len(table),
         len(complete),
         (*_image_notes(layout, table, len(complete)), *notes, *more),

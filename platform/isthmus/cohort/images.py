@@ -95,6 +95,12 @@ def _check_pattern(pattern: str) -> None:
                 f"{rule} may have the fields {{participant_id}} and {{modality}}, got "
                 f"{{{name}}}.{hint}"
             )
+    lacking = [name for name in _FIELDS if name not in {name for _, name, _, _ in fields}]
+    if lacking:
+        raise ConfigError(
+            f"{rule} must have the fields {{participant_id}} and {{modality}}, or images cannot be "
+            f"told apart, but {{{lacking[0]}}} is none; doubled braces are plain text."
+        )
 
 
 def _from_manifest(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from isthmus.cohort.column_doubts import require_unambiguous
 from isthmus.cohort.confinement import confine
 from isthmus.cohort.people_digest import digest_people, text_levels
 from isthmus.cohort.tables import as_frame, read_table
@@ -267,8 +268,9 @@ def load_participants(experiment: Experiment) -> Participants:
     Raises
     ------
     CohortError
-        If the table cannot be read, lists a participant twice, or lacks a declared column; or if
-        a phenotype is not numeric.
+        If the table cannot be read, lists a participant twice, or lacks a declared column; if a
+        value in one can be read in two ways (`require_unambiguous`); or if a phenotype is not
+        numeric.
     """
     cohort = experiment.config.cohort
     if not experiment.cohort_root.is_dir():
@@ -326,8 +328,10 @@ def load_people(
     for setting, columns in declared.items():
         table.require(columns, asked_by=setting)
     labels = [name for name in (people.group_by, people.kinship, site) if name is not None]
+    frame = as_frame(table, keep_text=labels)
+    require_unambiguous(table, declared)
     participants = Participants(
-        as_frame(table, keep_text=labels),
+        frame,
         people.group_by,
         site,
         declared=tuple(sorted({name for columns in declared.values() for name in columns})),

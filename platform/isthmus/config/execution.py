@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from isthmus.config.settings import Settings
 
@@ -22,6 +22,21 @@ class ExecutionConfig(Settings):
     )
     workers: int = Field(
         1, ge=1, le=1024, description="Training processes; with two or more, on Ray."
+    )
+    min_workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Training processes that will do while nodes come and go: none given, as many "
+        "as `workers`; with fewer, a training begins, and goes on, on what is there between the "
+        "two, with the same global batch.",
+    )
+    worker_wait_minutes: float = Field(
+        10.0,
+        gt=0.0,
+        le=10080.0,
+        description="Minutes that a training on Ray waits for room for its workers, at its "
+        "beginning and after a node was lost, before it ends in an error; it can be gone on with.",
     )
     threads_per_worker: int | None = Field(
         None, ge=1, description="Compute threads of each; none given: the cores shared out."
@@ -57,7 +72,10 @@ class ExecutionConfig(Settings):
         "URL; none given: a sqlite file in the search's folder.",
     )
     max_failures: int = Field(
-        2, ge=0, description="Worker failures after which a fold is given up."
+        2,
+        ge=0,
+        description="Worker failures after which a fold is given up; a node that is lost is none, "
+        "as long as a checkpoint was written since the one before.",
     )
     ingest_processes: int | None = Field(
         None, ge=1, description="Processes that read images; none given: one a core."
@@ -79,6 +97,18 @@ class ExecutionConfig(Settings):
         "(GPU); the first steps take minutes, and results move by rounding.",
     )
 
+    @field_validator("output")
+    @classmethod
+    def _shared_folder(cls, output: str) -> str:
+        """Refuse a URL, which would become a folder of that name."""
+        if "://" in output:
+            raise ValueError(
+                f"execution.output must be a folder that all nodes share, got {output!r}. Trials "
+                "lock, rename and append to their files, which object stores cannot; volumes "
+                "(execution.store) and MLflow's artifacts may be behind a URL"
+            )
+        return output
+
     @model_validator(mode="after")
     def _busy_readers(self) -> "ExecutionConfig":
         """Refuse readers that could never have anything to read."""
@@ -98,6 +128,16 @@ class ExecutionConfig(Settings):
                 "execution.compile may be true only with execution.activation_checkpointing: "
                 f"none, got {self.activation_checkpointing}: a level that is computed again is "
                 "not compiled. Leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _elastic(self) -> "ExecutionConfig":
+        """Refuse to do with more than are asked for."""
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(
+                f"execution.min_workers ({self.min_workers}) may be at most execution.workers "
+                f"({self.workers}): it is how few will do. Lower it, raise workers, or leave it out"
             )
         return self
 

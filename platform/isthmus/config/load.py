@@ -15,6 +15,9 @@ from isthmus.config.paths import did_you_mean, merge, put, require_path, setting
 from isthmus.config.strict_yaml import format_yaml, parse_yaml
 from isthmus.core.errors import ConfigError
 
+_MOST_BYTES = 2**22
+_MOST_MISSES = 50
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -222,7 +225,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, is no YAML, or holds no mapping.
     """
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # one byte more than is taken, whatever the file's size
+            content = parse_yaml(file.read(_MOST_BYTES + 1).decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
@@ -258,7 +262,9 @@ def _preset(name: str, source: str) -> dict[str, Any]:
     known = preset_names()
     if name not in known:
         hint = did_you_mean(name, dict.fromkeys(known))
-        raise ConfigError(f"{source}: preset: must be one of {list(known)}, got {name!r}.{hint}")
+        raise ConfigError(
+            f"{source}: preset: must be one of {list(known)}, got {name!r:.80}.{hint}"
+        )
     text = (resources.files("isthmus.config") / "presets" / f"{name}.yaml").read_text("utf-8")
     content: dict[str, Any] = parse_yaml(text)
     return content
@@ -292,9 +298,9 @@ def explain(error: ValidationError, source: str, known: Mapping[str, Any] | None
     Returns
     -------
     str
-        Each line with its place, what must hold and what was given.
+        Each line with its place, what must hold and what was given; of many misses the first.
     """
-    items = [(_path(item["loc"]), item) for item in error.errors()]
+    items = [(_path(item["loc"]), item) for item in error.errors()[:_MOST_MISSES]]
     lines = []
     for path, item in items:
         rivals = [rival for other, rival in items if other == path]

@@ -12,6 +12,8 @@ from isthmus.core.errors import ConfigError
 
 # Below this similarity a suggestion misleads more than it helps: "preference" is no "kernel_size".
 _NEAR = 0.7
+# Comparing takes time in the square of the lengths: what is longer than this is no slip of the pen.
+_LONGEST_WORD = 200
 
 
 def settings_paths(group: type[Settings] = ExperimentConfig) -> dict[str, FieldInfo]:
@@ -135,13 +137,16 @@ def did_you_mean(word: str, known: Mapping[str, Any]) -> str:
         ``" Did you mean 'x'?"``, or an empty string when nothing is near.
     """
     leaf = word.rpartition(".")[2]
+    if len(word) > _LONGEST_WORD:
+        return ""
 
     def nearness(name: str) -> tuple[float, float]:
         """Compare the last names first: a setting is misspelt, or looked for in a wrong group."""
         last = name.rpartition(".")[2]
         return _similarity(leaf, last), _similarity(word, name)
 
-    best = max(known, key=nearness, default=None)
+    likely = (name for name in known if len(name) <= _LONGEST_WORD)
+    best = max(likely, key=nearness, default=None)
     if best is None or nearness(best)[0] < _NEAR:
         return ""
     return f" Did you mean '{best}'?"

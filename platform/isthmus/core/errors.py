@@ -50,7 +50,7 @@ class TrainingDiverged(IsthmusError):
 
 
 class StoreUnavailable(IsthmusError):
-    """A tracking store that does not answer now, and may again."""
+    """A store of runs or of a study that does not answer now, and may again."""
 
 
 class StratificationError(IsthmusError):

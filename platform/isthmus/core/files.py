@@ -30,7 +30,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     Raises
     ------
     OSError
-        If the disk refuses; the file at ``path`` is then as it was.
+        If the disk refuses; the file at ``path`` is then as it was. An error for want of room
+        names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -40,6 +41,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except Exception as error:
+        _name_file(error, path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -121,19 +125,15 @@ def disk_full(error: BaseException, folder: Path) -> DiskFull | None:
     DiskFull or None
         With the folder, what is free there and what to do; None if the error is another one.
     """
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in _causes(error):
         if isinstance(cause, DiskFull):
             return cause
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-            named = cause.filename if isinstance(cause.filename, str) else None
-            return _no_room(Path(named).parent if named else folder, cause.errno == errno.EDQUOT)
+            named = Path(cause.filename) if isinstance(cause.filename, str) else None
+            return _no_room(folder, named, cause.errno == errno.EDQUOT)
         by_sqlite = getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
         if by_sqlite or (isinstance(cause, OSError) and _NUMPY_SHORT_WRITE.search(str(cause))):
-            return _no_room(folder, by_quota=False)
-        cause = cause.__cause__ or cause.__context__
+            return _no_room(folder, None, by_quota=False)
     return None
 
 
@@ -164,15 +164,33 @@ def room_needed(folder: Path) -> Iterator[None]:
         raise full from error
 
 
-def _no_room(folder: Path, by_quota: bool) -> DiskFull:
-    """Describe a folder into which nothing more can be written."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Go from an error to what caused it, and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """Say for which file there was no room: a failed write itself does not."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            cause.filename = str(path)
+
+
+def _no_room(folder: Path, file: Path | None, by_quota: bool) -> DiskFull:
+    """Describe a folder into which nothing more can be written, or not this file."""
+    folder = file.parent if file is not None else folder
+    needed = file.name if file is not None else "what is written"
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
     free = f"{shutil.disk_usage(place).free / 2**20:.1f} MiB"
     reason = "the user's quota is used up" if by_quota else "the file system is full"
     return DiskFull(
-        f"{folder}: must have room for what is written, but {reason} ({free} are free now that "
+        f"{folder}: must have room for {needed}, but {reason} ({free} are free now that "
         "the unfinished file is gone). Every finished file is whole. Make room, or set "
         "execution.output (or execution.store, for volumes) to another disk; then run the same "
         "command again."

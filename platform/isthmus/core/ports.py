@@ -171,8 +171,13 @@ class RunReader(Protocol):
         """List the runs below a run, in the order in which they were started."""
         ...
 
-    def tagged(self, tag: str) -> tuple[StoredRun, ...]:
-        """List the runs that have a label, whatever it says, the newest first."""
+    def tagged(
+        self, tag: str, value: str | None = None, alone: bool = False
+    ) -> tuple[StoredRun, ...]:
+        """List the runs that have a label, or have it say `value`, the newest first.
+
+        `alone` leaves out those below another.
+        """
         ...
 
     def history(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:

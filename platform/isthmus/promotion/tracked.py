@@ -23,5 +23,5 @@ def find_run(reader: RunReader, tag: str, key: str) -> StoredRun | None:
     StoredRun or None
         The newest, if there is any; never a fold's, which has its trial's digest too.
     """
-    runs = (run for run in reader.tagged(tag) if run.tags[tag] == key)
+    runs = reader.tagged(tag, value=key)
     return next((run for run in runs if _FOLD_TAG not in run.tags), None)

@@ -42,6 +42,7 @@ FACT_LABELS = {
     "activation_mib_per_subject": "activations (MiB a subject, estimate)",
     "subset_grid": "every subset of the modalities",
     "workers": "workers",
+    "min_workers": "workers, the fewest",
     "memory_mib_per_worker": "training memory (MiB a worker, estimate)",
     "tera_operations_per_trial": "whole trial (TFLOP, estimate)",
 }

@@ -22,6 +22,8 @@ HELD_OUT: tuple[Role, ...] = ("validation", "new")
 """Roles of those whom the encoder did not see; the lockbox is left to promotion."""
 METADATA_KEY = b"isthmus.encoder_id"
 _PREFIX = "embedding_"
+# 4 GiB as numbers of 64 bits. A few bytes of parquet can stand for any number of equal values.
+_MOST_VALUES = 2**29
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,30 @@ class EmbeddingTable:
         write_atomically(path, lambda file: cast("None", pq.write_table(table, file)))
 
 
+def require_readable(path: Path) -> None:
+    """Refuse a parquet file that stands for more than embeddings ever are, before it is unpacked.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    StratificationError
+        If it declares more than 2**29 values.
+    OSError, pyarrow.ArrowException
+        If it cannot be read, or is no parquet file.
+    """
+    declared = pq.read_metadata(path)
+    n_rows, n_columns = int(declared.num_rows), int(declared.num_columns)
+    if n_rows * n_columns > _MOST_VALUES:
+        raise StratificationError(
+            f"{path}: embeddings must have at most {_MOST_VALUES:,} values, but the file declares "
+            f"{n_rows:,} rows of {n_columns:,} columns. Leave out what is no embedding."
+        )
+
+
 def load_parquet(path: Path) -> EmbeddingTable:
     """Read a table that ``EmbeddingTable.save_parquet`` wrote, and check it again.
 
@@ -189,6 +215,7 @@ def load_parquet(path: Path) -> EmbeddingTable:
         If the file is missing, is no such table, or fails the table's checks.
     """
     try:
+        require_readable(path)
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError:
         raise StratificationError(f"{path}: there is no such embedding table.") from None

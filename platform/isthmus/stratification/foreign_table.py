@@ -17,6 +17,7 @@ from isthmus.stratification.embedding_table import (
     ROLES,
     EmbeddingTable,
     load_parquet,
+    require_readable,
 )
 
 _ID, _ROLE = "participant_id", "role"
@@ -60,6 +61,7 @@ def load_embeddings(path: Path) -> EmbeddingTable:
 def _parquet(path: Path) -> EmbeddingTable | Any:
     """Read a parquet file: one of ours with what its metadata says, another as columns."""
     try:
+        require_readable(path)
         if METADATA_KEY in (pq.read_schema(path).metadata or {}):
             return load_parquet(path)
         # without what pandas left on its index: it must be seen as the column that it is

@@ -13,7 +13,7 @@ from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.errors import ConfigError
 from isthmus.model.description import ModelDescription, describe_model
 from isthmus.training.footprint import least_bytes
-from isthmus.training.order import Slicing, slicing, steps_per_epoch
+from isthmus.training.order import Slicing, slicing, steps_per_epoch, world_sizes
 
 
 def why_not(
@@ -61,6 +61,7 @@ def why_not(
     try:
         description = described_model(config.model, config.fused_modalities, grid)
         cut = slicing(config.training, workers)
+        world_sizes(config.training, workers, config.execution.min_workers)
         if n_train is not None:
             steps_per_epoch(n_train, cut.global_batch_size)
     except ConfigError as error:

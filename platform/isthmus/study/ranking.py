@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from isthmus.config.search_space import SearchSpace
 from isthmus.stratification.across import SelectionReport
 from isthmus.study.ledger import LedgerReader
@@ -218,22 +220,24 @@ def pareto_front(
 
     Notes
     -----
-    O(n^2 k) for n finished trials and k objectives.
+    O(n f k) for n finished trials, f of them on the front, and k objectives: a trial can only be
+    beaten by one that comes before it in lexicographic order, and then by one of the front, too.
     """
-    losses = {
-        one.number: tuple(_loss(one, i, of) for i, of in enumerate(objectives))
-        for one in _finished(records)
-    }
-    points = set(losses.values())
-    beaten = {
-        point
-        for point in points
-        if any(
-            other != point and all(a <= b for a, b in zip(other, point, strict=True))
-            for other in points
-        )
-    }
-    return tuple(sorted(number for number, point in losses.items() if point not in beaten))
+    done = _finished(records)
+    if not done:
+        return ()
+    losses_NK = np.array(
+        [[_loss(one, i, of) for i, of in enumerate(objectives)] for one in done], dtype=np.float64
+    )
+    points_PK, which_N = np.unique(losses_NK, axis=0, return_inverse=True)  # in that order
+    front_FK = np.empty_like(points_PK)
+    is_front_P = np.zeros(len(points_PK), dtype=bool)
+    n_front = 0
+    for p, point_K in enumerate(points_PK):
+        if not (front_FK[:n_front] <= point_K).all(axis=1).any():
+            front_FK[n_front], is_front_P[p] = point_K, True
+            n_front += 1
+    return tuple(sorted(one.number for one, p in zip(done, which_N, strict=True) if is_front_P[p]))
 
 
 def reference_point(

@@ -61,7 +61,7 @@ from isthmus.volumes.store import VolumeStore, open_store
 
 _log = logging.getLogger("isthmus.training")
 
-StepListener = Callable[[int, float], None]
+StepListener = Callable[[int, float], object]
 
 
 @dataclass
@@ -102,7 +102,7 @@ def fit(
         a kill may go unheard; the returned history has them all.
     on_step : callable, optional
         Hears, on every worker, of each step: its number from 1 over all epochs, and the mean loss
-        of its global batch before the step.
+        of its global batch before the step. Where it returns True, on all of them, it is saved.
 
     Returns
     -------
@@ -174,10 +174,10 @@ def _train(
                 sums = zip(training.loss_sums, losses_GM.sum(dim=0).tolist(), strict=True)
                 training.loss_sums = [before + new for before, new in sums]
                 training.seconds = time.perf_counter() - started
-                if on_step is not None:
-                    on_step(done + 1, float(losses_GM.sum(dim=1).mean()))
-                every = task.config.execution.checkpoint_every_steps
-                if training.step % every == 0 and training.step < training.n_steps:
+                loss = float(losses_GM.sum(dim=1).mean())
+                asked = on_step is not None and on_step(done + 1, loss) is True
+                due = training.step % task.config.execution.checkpoint_every_steps == 0
+                if (asked or due) and training.step < training.n_steps:
                     _save(training, LAST_FILE)
         _end_epoch(training, started)
         if on_epoch is not None and training.ranks.is_first:

@@ -95,6 +95,56 @@ def slicing(config: TrainingConfig, world_size: int) -> Slicing:
     return Slicing(size, steps, world_size)
 
 
+def world_sizes(config: TrainingConfig, workers: int, min_workers: int | None) -> tuple[int, ...]:
+    """List with how many workers a training may go on while nodes come and go.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Global batch size and accumulation steps.
+    workers : int
+        Asked for; never more.
+    min_workers : int or None
+        Never fewer; None: as many as `workers`.
+
+    Returns
+    -------
+    tuple of int
+        The numbers in that range which cut the global batch into equal parts, the fewest first;
+        `workers` is the last.
+
+    Raises
+    ------
+    ConfigError
+        If `workers` do not cut it into equal parts, or fewer are allowed but no such number does.
+
+    Notes
+    -----
+    With other numbers of workers the same subjects make up each step, and batch normalisation sees
+    the same slices, so the same is trained up to the rounding of sums. Fewer workers hold more
+    subjects each at a time.
+
+    Examples
+    --------
+    >>> world_sizes(TrainingConfig(global_batch_size=16), workers=8, min_workers=2)
+    (2, 4, 8)
+    """
+    slicing(config, workers)
+    slice_size = config.global_batch_size // config.accumulation_steps
+    least = workers if min_workers is None else min_workers
+    sizes = tuple(n for n in range(least, workers + 1) if slice_size % n == 0)
+    if least < workers and len(sizes) == 1:
+        works = [n for n in range(1, workers) if slice_size % n == 0]
+        raise ConfigError(
+            f"execution.min_workers ({least}) must leave a number of workers below "
+            f"execution.workers ({workers}) that cuts training.global_batch_size "
+            f"({config.global_batch_size}) / training.accumulation_steps "
+            f"({config.accumulation_steps}) into equal parts, but none from {least} to "
+            f"{workers - 1} does. Set it to {works[-1]} or less, or leave it out."
+        )
+    return sizes
+
+
 def smaller_micro_batch(config: ExperimentConfig, workers: int) -> dict[str, Any] | None:
     """Find the settings that put fewer subjects into memory at a time, for the same global batch.
 

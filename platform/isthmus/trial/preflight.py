@@ -5,8 +5,9 @@ from isthmus.cohort.splits import Fold, Split
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.core.errors import ConfigError
 from isthmus.stratification.checks import check_stratification
+from isthmus.stratification.memory import require_memory_here
 from isthmus.stratification.targets import indicators
-from isthmus.training.order import slicing, steps_per_epoch
+from isthmus.training.order import steps_per_epoch, world_sizes
 from isthmus.training.presence import require_some_image
 from isthmus.volumes.enough import require_enough_images
 from isthmus.volumes.store import VolumeStore
@@ -33,7 +34,7 @@ def steps_of_folds(config: ExperimentConfig, split: Split) -> tuple[int, ...]:
         If a global batch cannot be cut among the workers, or a fold has not one whole batch.
     """
     training = config.training
-    slicing(training, config.execution.workers)
+    world_sizes(training, config.execution.workers, config.execution.min_workers)
     return tuple(
         training.epochs * steps_per_epoch(len(fold.train), training.global_batch_size)
         for fold in split.folds
@@ -107,18 +108,21 @@ def require_strata_possible(
     Raises
     ------
     IsthmusError
-        As `stratify` would raise it after a fold was trained.
+        As `stratify` would raise it after a fold was trained; and if the pairs of subjects that
+        clusterers hold do not fit in this machine, unless the work is done on a cluster's.
     """
     held_out = config.stratification.subjects == "held_out"
+    n_clustered = [
+        len(fold.validation) if held_out else sum(map(len, fold.parts.values()))
+        for fold in split.folds
+    ]
     check_stratification(
         config.stratification,
         participants,
         config.cohort,
         config.model.embedding_size,
-        [
-            len(fold.validation) if held_out else sum(map(len, fold.parts.values()))
-            for fold in split.folds
-        ],
+        n_clustered,
     )
+    require_memory_here(config.stratification, config.execution, max(n_clustered))
     for name in config.cohort.categorical_phenotypes:
         indicators(participants, name, participants.ids)  # refuses labels by the dozen

@@ -3,12 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from isthmus.cohort.column_notes import column_notes
 from isthmus.cohort.excerpt import a_few
 from isthmus.cohort.participants import load_participants
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import Experiment
 from isthmus.core.errors import ConfigError
-from isthmus.training.order import slicing
+from isthmus.training.order import world_sizes
 from isthmus.trial.facts import Facts, cohort_facts, model_facts, trial_facts
 from isthmus.trial.run import prepare_trial
 from isthmus.trial.subset_records import WITHOUT_DROPOUT
@@ -70,6 +71,7 @@ def preview(experiment: Experiment) -> Preview:
     participants = load_participants(experiment)
     sources = image_sources(experiment, participants)
     absent, notes = _absent(experiment, sources)
+    notes += column_notes(participants)
     complete = participants.select([name for name in participants.ids if name not in absent])
     if config.controls.subset_grid and not config.training.modality_dropout:
         notes.append(f"controls.subset_grid: {WITHOUT_DROPOUT}")
@@ -78,7 +80,7 @@ def preview(experiment: Experiment) -> Preview:
             "training.modality_dropout changes nothing: one image always stays, and a single "
             "modality is fused."
         )
-    slicing(config.training, config.execution.workers)
+    world_sizes(config.training, config.execution.workers, config.execution.min_workers)
     facts: Facts = {"n_listed": len(participants.ids)}
     try:
         open_store(experiment.store_url)
@@ -150,7 +152,9 @@ def _cost(experiment: Experiment, facts: Facts) -> Facts:
     """Estimate work and memory of one trial."""
     config = experiment.config
     training, execution = config.training, config.execution
-    per_worker = training.global_batch_size / training.accumulation_steps / execution.workers
+    # The fewer there are, the more subjects each holds at a time.
+    least = world_sizes(training, execution.workers, execution.min_workers)[0]
+    per_worker = training.global_batch_size / training.accumulation_steps / least
     memory_mib = float(facts["activation_mib_per_subject"]) * per_worker
     memory_mib += float(facts["n_parameters"]) * BYTES_PER_PARAMETER / 2**20
     # forward and backward: two multiplications of the forward's size for each gradient
@@ -159,6 +163,7 @@ def _cost(experiment: Experiment, facts: Facts) -> Facts:
     return {
         **_grid_cost(config, int(facts["n_subjects"]), int(facts["n_folds"])),
         "workers": execution.workers,
+        **({"min_workers": least} if least < execution.workers else {}),
         "memory_mib_per_worker": round(memory_mib, 1),
         "tera_operations_per_trial": round(tera * n_updates * training.global_batch_size, 2),
     }

@@ -23,6 +23,7 @@ from isthmus.core.ports import TaskRunner
 from isthmus.stratification.across import AcrossEncoders
 from isthmus.stratification.checks import check_stratification
 from isthmus.stratification.embedding_table import LOCKBOX
+from isthmus.stratification.memory import require_memory_here
 from isthmus.stratification.record import RobustnessReport
 from isthmus.stratification.subjects import is_clustered
 from isthmus.stratification.targets import indicators
@@ -143,6 +144,7 @@ def prepare(embedded: Embedded, settings: StratifySettings, people: Path | None)
             table.values.shape[1],
             [n],
         )
+        require_memory_here(settings.stratification, settings.execution, n)
     for column in settings.cohort.categorical_phenotypes:
         indicators(participants, column, participants.ids)  # refuses labels by the dozen
     notes = (*embedded.notes, *_notes(listed, settings), *_sealed(embedded))

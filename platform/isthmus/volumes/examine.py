@@ -14,6 +14,8 @@ from isthmus.volumes.sources import ImageSource, is_there
 from isthmus.volumes.space import Space, mismatch, resample, show_grid
 from isthmus.volumes.verdict import ImageVerdict
 
+_MOST_RATIO = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Rules:
@@ -156,9 +158,21 @@ def _on_grid(image: Image, name: str, rules: Rules) -> tuple[npt.NDArray[np.floa
         raise ImageError(
             f"{name}: {differs}; set volumes.resample: true to resample it to the cohort's grid."
         )
+    _require_comparable_voxels(image.header.space, name, rules.space)
     moved_DHW = resample(finite_DHW, image.header.space, rules.space)
     _require_variation(moved_DHW, name, " on the cohort's grid")
     return moved_DHW, True
+
+
+def _require_comparable_voxels(space: Space, name: str, cohort: Space) -> None:
+    """Refuse voxels of another order of size, which a header in another unit declares."""
+    ratio = np.array(space.voxel_size_mm) / np.array(cohort.voxel_size_mm)
+    if ratio.max() > _MOST_RATIO or ratio.min() < 1 / _MOST_RATIO:
+        raise ImageError(
+            f"{name}: voxel edges must be within {_MOST_RATIO} times the cohort's, "
+            f"{show_grid(cohort.voxel_size_mm)} mm, either way, got "
+            f"{show_grid(space.voxel_size_mm)} mm; mend the header, whose unit is the millimetre."
+        )
 
 
 def _require_coverage(coverage: float, name: str, least: float) -> None:

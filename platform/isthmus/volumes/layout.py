@@ -23,13 +23,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import BloscCodec
 
 from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError
 from isthmus.volumes.examine import Rules
-from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.location import StoreLocation, readable
 from isthmus.volumes.space import Space
+from isthmus.volumes.stored_chunks import (
+    CheckedChunks,
+    chunk_codecs,
+    require_own_array,
+    require_own_mask,
+)
 
 Partition = Literal["development", "lockbox"]
 PARTITIONS: tuple[Partition, ...] = ("development", "lockbox")
@@ -112,7 +117,7 @@ def read_settings(location: StoreLocation) -> StoreSettings | None:
     Raises
     ------
     ConfigError
-        If another version of isthmus wrote the store, or ``store.json`` is no JSON.
+        If another version of isthmus wrote the store, or ``store.json`` is not what it writes.
     """
     content = location.read_json(STORE_FILE)
     if content is None:
@@ -122,14 +127,20 @@ def read_settings(location: StoreLocation) -> StoreSettings | None:
             f"{location.url}/{STORE_FILE}: must have schema_version {_SCHEMA_VERSION}. Another "
             "version of isthmus wrote it; set another execution.store."
         )
-    depth, height, width = content["grid"]
-    return StoreSettings(
-        content["declared"],
-        tuple(content["modalities"]),
-        (int(depth), int(height), int(width)),
-        tuple(tuple(float(value) for value in row) for row in content["affine"]),
-        content["reference"],
-    )
+    try:
+        depth, height, width = content["grid"]
+        return StoreSettings(
+            dict(content["declared"]),
+            tuple(content["modalities"]),
+            (int(depth), int(height), int(width)),
+            tuple(tuple(float(value) for value in row) for row in content["affine"]),
+            content["reference"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{location.url}/{STORE_FILE}: must be as isthmus ingest wrote it, but is not "
+            f"({type(error).__name__}: {error}). Remove the store and ingest again."
+        ) from None
 
 
 def require_settings(location: StoreLocation) -> StoreSettings:
@@ -156,6 +167,7 @@ def require_settings(location: StoreLocation) -> StoreSettings:
     return settings
 
 
+@readable
 def write_settings(
     location: StoreLocation, settings: StoreSettings, mask_DHW: npt.NDArray[np.bool_] | None
 ) -> None:
@@ -193,6 +205,7 @@ def write_settings(
     )
 
 
+@readable
 def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
     """Read what the store's settings ask of an image.
 
@@ -210,13 +223,17 @@ def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
 
     Raises
     ------
+    ConfigError
+        If the mask's array is none of booleans on the store's grid.
     zarr.errors.ArrayNotFoundError
         If a mask is declared and its array is lost.
     """
     declared = settings.declared
     mask_DHW = None
     if declared["mask"] is not None:
-        array: Any = zarr.open_array(location.zarr(read_only=True), path="mask", mode="r")
+        place = location.zarr(read_only=True)
+        array: Any = zarr.open_array(place, path="mask", mode="r", zarr_format=3)
+        require_own_mask(array, settings.grid, f"{location.url}/mask")
         mask_DHW = np.asarray(array[...], dtype=bool)
     return Rules(
         settings.space,
@@ -230,6 +247,7 @@ def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
     )
 
 
+@readable
 def require_rows(
     location: StoreLocation, partition: Partition, settings: StoreSettings, n_rows: int
 ) -> None:
@@ -262,7 +280,7 @@ def require_rows(
             shape=shape,
             chunks=(1, 1, *settings.grid),
             dtype=settings.declared["storage_dtype"],
-            compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")],
+            compressors=chunk_codecs(),
             fill_value=float("nan"),
         )
         return
@@ -271,6 +289,7 @@ def require_rows(
         array.resize(shape)
 
 
+@readable
 def open_volumes(location: StoreLocation, partition: Partition, writable: bool = False) -> Any:
     """Open a partition's array of volumes.
 
@@ -290,8 +309,16 @@ def open_volumes(location: StoreLocation, partition: Partition, writable: bool =
 
     Raises
     ------
+    ConfigError
+        If the array is not one that isthmus made: nothing of another is decoded.
     zarr.errors.ArrayNotFoundError
         If the partition has no array yet.
     """
-    place = location.zarr(read_only=not writable)
-    return zarr.open_array(place, path=f"{partition}/volumes", mode="r+" if writable else "r")
+    path = f"{partition}/volumes"
+    metadata = location.read_json(f"{path}/zarr.json")
+    chunk_bytes = 0
+    if metadata is not None:
+        chunk_bytes = require_own_array(metadata, f"{location.url}/{path}/zarr.json")
+    place = CheckedChunks(location.zarr(read_only=not writable), chunk_bytes)
+    # Of the second format too there are arrays, and they may ask for anything to be unpacked.
+    return zarr.open_array(place, path=path, mode="r+" if writable else "r", zarr_format=3)

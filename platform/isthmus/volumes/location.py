@@ -1,17 +1,69 @@
 """The folder of a volume store: small files and zarr arrays, local or behind an fsspec URL."""
 
 import contextlib
+import functools
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 from zarr.storage import FsspecStore, LocalStore
 
-from isthmus.core.errors import ConfigError
+from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.core.files import write_text
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# A store that takes requests and answers none is given up after minutes: s3fs asks five times.
+_S3 = ("s3", "s3a")
+_S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 15, "retries": {"total_max_attempts": 4}}
+# Who is to install what, by the protocol of the URL.
+_EXTRAS = dict.fromkeys(_S3, " For S3-style stores: pip install 'isthmus[s3]'.")
+
+
+def readable(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function end in `ResourceError` where an object store refuses or is away.
+
+    Parameters
+    ----------
+    function : callable
+        Its first argument has a ``url``, or a ``store_url``.
+
+    Returns
+    -------
+    callable
+        Same signature. Errors of a local disk, and files that are not there, are raised as ever.
+    """
+
+    @functools.wraps(function)
+    def told(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*args, **named)
+        except Exception as error:
+            place: Any = args[0]
+            url = str(getattr(place, "url", None) or getattr(place, "store_url", ""))
+            if _local_path(url) is not None or not _is_of_client(error):
+                raise
+            words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise ResourceError(
+                f"The store {url} must answer and let this user read and write, but: {words}. "
+                "Check execution.store, that its bucket exists, the credentials (as AWS_ACCESS_KEY"
+                "_ID, AWS_SECRET_ACCESS_KEY) and the address (AWS_ENDPOINT_URL); what is stored "
+                "stays, and the same command continues."
+            ) from error
+
+    return told
+
+
+def _is_of_client(error: BaseException) -> bool:
+    """Tell what a client of an object store raises from a bug, and from what callers expect."""
+    source = type(error).__module__.partition(".")[0]
+    # zarr's are of arrays that are not there, which some callers make then.
+    return source in ("botocore", "aiohttp") or (isinstance(error, OSError) and source != "zarr")
 
 
 class StoreLocation:
@@ -36,8 +88,9 @@ class StoreLocation:
         """Open the place for zarr."""
         if self.path is not None:
             return LocalStore(self.path, read_only=read_only)
-        return FsspecStore.from_url(self.url, read_only=read_only)
+        return FsspecStore.from_url(self.url, self._options, read_only=read_only)
 
+    @readable
     def write_text(self, name: str, text: str) -> None:
         """Write a small file; whole or not at all where local."""
         if self.path is not None:
@@ -50,6 +103,7 @@ class StoreLocation:
         """Write a value as JSON."""
         self.write_text(name, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
+    @readable
     def read_text(self, name: str) -> str | None:
         """Read a small file; None where there is none."""
         try:
@@ -77,6 +131,7 @@ class StoreLocation:
                 "the store and ingest again."
             ) from None
 
+    @readable
     def remove(self, name: str) -> None:
         """Remove a small file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
@@ -86,6 +141,7 @@ class StoreLocation:
                 filesystem, root = self._remote
                 filesystem.rm_file(f"{root}/{name}")
 
+    @readable
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         if self.path is not None:
@@ -93,6 +149,7 @@ class StoreLocation:
         filesystem, root = self._remote
         return bool(filesystem.exists(f"{root}/{name}"))
 
+    @readable
     def names(self, folder: str = "") -> tuple[str, ...]:
         """List the names in a folder, sorted; none where there is no such folder."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -108,12 +165,22 @@ class StoreLocation:
     def _remote(self) -> tuple[Any, str]:
         """The file system behind the URL, and the path on it."""
         try:
-            filesystem, root = fsspec.core.url_to_fs(self.url)
+            filesystem, root = fsspec.core.url_to_fs(self.url, **self._options)
         except (ValueError, ImportError) as error:
+            words = str(error).rstrip(".")
             raise ConfigError(
-                f"execution.store must be a folder or an fsspec URL, got {self.url!r}: {error}."
+                f"execution.store must be a folder or an fsspec URL, got {self.url!r}: {words}."
+                f"{_EXTRAS.get(self.url.partition(':')[0], '')}"
             ) from None
         return filesystem, str(root).rstrip("/")
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """How long to wait, where fsspec's own configuration does not say it."""
+        protocol = self.url.partition(":")[0]
+        if protocol not in _S3 or "config_kwargs" in fsspec.config.conf.get(protocol, {}):
+            return {}
+        return {"config_kwargs": _S3_PATIENCE}
 
 
 def _local_path(url: str) -> Path | None:

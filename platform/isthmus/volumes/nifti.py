@@ -24,6 +24,8 @@ _MAX_VOXELS = 2**31
 # Deflate cannot expand by more than 1032 (zlib's documentation).
 _MAX_EXPANSION = 1032
 _MIN_EDGE = 4
+# Ten kilometres: nothing in a scanner is further from its centre, and no square of it overflows.
+_FURTHEST_MM = 1e7
 _UNREADABLE = (OSError, EOFError, zlib.error)
 
 
@@ -251,15 +253,29 @@ def _declared_scaling(header: Any, name: str) -> tuple[float, float]:
 def _declared_affine(header: Any, name: str) -> npt.NDArray[np.float64]:
     """Read the sform, or else the qform, or else what the voxel size implies."""
     try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        with np.errstate(all="ignore"):  # what overflows is found below
+            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:
         raise ImageError(f"{name}: the affine must be usable, got: {error}.") from None
+    if not (np.abs(affine) < _FURTHEST_MM).all():
+        raise ImageError(
+            f"{name}: the affine must be finite and of less than {_FURTHEST_MM:g} mm, got "
+            f"{affine[:3].tolist()}; set the header's sform or qform."
+        )
     edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or edges.min() < 1e-3:
-        raise ImageError(f"{name}: the affine must be finite with voxel edges above 0.001 mm.")
-    if abs(np.linalg.det(affine[:3, :3] / edges)) < 1e-3:
+    if edges.min() < 1e-3:
+        raise ImageError(
+            f"{name}: the affine must have voxel edges above 0.001 mm, got {edges.tolist()}."
+        )
+    if not _are_apart(affine[:3, :3] / edges):
         raise ImageError(f"{name}: the affine must be invertible, but its axes are parallel.")
     return affine
+
+
+def _are_apart(directions: npt.NDArray[np.float64]) -> bool:
+    """Tell axes that span a volume, by the volume of their unit vectors (3 columns)."""
+    one, two, three = directions.T
+    return bool(abs(np.dot(np.cross(one, two), three)) >= 1e-3)
 
 
 def _require_room(header: ImageHeader, name: str) -> None:

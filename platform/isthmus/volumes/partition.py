@@ -19,8 +19,9 @@ from isthmus.volumes.layout import (
     read_rules,
     require_settings,
 )
-from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.location import StoreLocation, readable
 from isthmus.volumes.records import is_accepted, read_records, record_name, recorded_modalities
+from isthmus.volumes.stored_chunks import is_damage
 
 
 class VolumeStore:
@@ -71,6 +72,13 @@ class VolumeStore:
         self.mask_DHW = mask_DHW
         self.digest = store_digest(settings, partition, records)
         self._array = open_volumes(location, partition) if records else None
+        held = (len(self.modalities), *self.grid)
+        if self._array is not None and tuple(self._array.shape[1:]) != held:
+            raise ConfigError(
+                f"{location.url}: each row of the {partition} partition must be {held} values as "
+                f"store.json says, but is {tuple(self._array.shape[1:])}. Remove the store and "
+                "ingest again."
+            )
 
     def known(self, participant_id: str, modalities: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Tell which of a subject's volumes there are.
@@ -97,6 +105,7 @@ class VolumeStore:
         stored = self._stored[participant_id]
         return np.array([name in stored for name in modalities], dtype=np.bool_)
 
+    @readable
     def read(self, participant_id: str, modalities: Sequence[str]) -> npt.NDArray[np.float32]:
         """Read a subject's volumes.
 
@@ -126,9 +135,8 @@ class VolumeStore:
                 continue
             try:
                 x_MDHW[position] = self._array[row, self.modalities.index(name)]
-            except RuntimeError as error:
-                # So numcodecs says that bytes are not what it wrote.
-                if "decompression" not in str(error):
+            except (ImageError, RuntimeError, ValueError) as error:
+                if not is_damage(error):
                     raise
                 x_MDHW[position] = np.nan
             # Stored volumes are finite and a chunk that is not there reads as NaN.

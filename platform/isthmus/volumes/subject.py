@@ -18,7 +18,7 @@ from isthmus.core.digest import digest_array, digest_file
 from isthmus.core.errors import ConfigError, ResourceError
 from isthmus.volumes.examine import Rules, examine_image
 from isthmus.volumes.layout import COMPLETE_FILE, Place, open_volumes, read_rules, read_settings
-from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.location import StoreLocation, readable
 from isthmus.volumes.records import is_accepted, record_name
 from isthmus.volumes.sources import ImageSource
 from isthmus.volumes.verdict import ImageVerdict
@@ -86,6 +86,7 @@ class SubjectOutcome:
         return len(self.verdicts) - len(self.lacking) if self.accepted else 0
 
 
+@readable
 def ingest_subject(task: SubjectTask) -> SubjectOutcome:
     """Examine a subject's images and store them if the subject can be used.
 

@@ -64,6 +64,31 @@ def test_each_worker_has_a_gpu_of_its_own():
         share_out(execution(device="cuda"), 1, [{"CPU": 8.0}])
 
 
+def test_fewer_workers_will_do_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(worker_share, "usable_cores", lambda: 2)
+    check_workers(execution(workers=4, min_workers=2))
+    with pytest.raises(ResourceError, match=r"3 workers .*Set execution\.min_workers to 2 or less"):
+        check_workers(execution(workers=4, min_workers=3))
+
+
+@pytest.mark.parametrize(
+    ("cores", "trials", "threads"),
+    [([8], 2, 1), ([8, 8], 4, 1), ([3], 1, 1), ([1], 1, 1), ([1, 1], 1, 1)],
+)
+def test_a_search_begins_with_as_many_workers_as_there_is_room_for(cores, trials, threads):
+    share = share_out_trials(
+        execution(workers=4, min_workers=1), [{"CPU": float(n)} for n in cores]
+    )
+    # With several workers a trial only waits for them, also where one will do at first.
+    assert share == TrialShare(trials, 4, WorkerShare(threads))
+    assert set(share.resources) == {"memory"}
+
+
+def test_a_search_without_room_for_the_fewest_is_refused():
+    with pytest.raises(ResourceError, match=r"execution\.min_workers to 1 or less"):
+        share_out_trials(execution(workers=4, min_workers=2), [{"CPU": 1.0}])
+
+
 def test_more_workers_than_cores_are_refused_before_anything_starts(monkeypatch):
     monkeypatch.setattr(worker_share, "usable_cores", lambda: 2)
     check_workers(execution(workers=2))

@@ -55,6 +55,17 @@ def test_common_layouts_are_found(tmp_path, template, pattern):
     assert found.warnings == ()
 
 
+def test_columns_that_can_be_read_in_two_ways_are_left_out_until_mended(tmp_path):
+    values = ("3", "-999", "4", "5")
+    rows = [f"{s}\t{20 + i}\t{values[i]}\t{i * i}" for i, s in enumerate(SUBJECTS)]
+    table = "\n".join(["participant_id\tage\tmood\tscore", *rows])
+    found = discover(cohort(tmp_path, "{s}_{m}.nii", table=table))
+    assert found.phenotypes == ("score",)
+    assert any(
+        "Column 'mood' is left out until it is mended: line 3: -999" in w for w in found.warnings
+    )
+
+
 def test_labels_without_the_prefix_of_bids(tmp_path):
     table = "participant_id\tage\n" + "\n".join(f"{s[4:]}\t{i}" for i, s in enumerate(SUBJECTS))
     found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table))

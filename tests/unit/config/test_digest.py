@@ -127,6 +127,8 @@ LEFT_OUT: dict[str, tuple[Any, dict[str, Any]]] = {
     "execution.tracking_uri": ("http://localhost:5000", {}),
     "execution.address": ("auto", {}),
     "execution.workers": (2, {}),
+    "execution.min_workers": (1, {"execution.workers": 2}),
+    "execution.worker_wait_minutes": (60.0, {}),
     "execution.threads_per_worker": (1, {}),
     "execution.readers": (3, {}),
     "model.kernels": ("torch", {}),

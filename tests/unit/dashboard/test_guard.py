@@ -50,6 +50,33 @@ def test_beyond_loopback_addresses_may_ask_but_no_names():
     assert not is_allowed("evil.example", hosts)
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:1", "http://localhost.evil.example"]
+)
+def test_a_page_from_elsewhere_may_not_ask(client, origin):
+    for method in ("get", "post"):
+        ask = getattr(client, method)
+        answer = ask("/_dash-update-component", headers={"Host": "localhost", "Origin": origin})
+        assert answer.status_code == 403
+    assert client.get("/", headers={"Host": "localhost", "Origin": origin}).status_code == 403
+
+
+def test_the_view_s_own_page_may_ask(client):
+    headers = {"Host": "localhost:8050", "Origin": "http://localhost:8050"}
+    assert client.get("/_dash-layout", headers=headers).status_code == 200
+
+
+def test_more_than_a_page_ever_sends_is_refused(client):
+    body = json.dumps({"output": "page.children", "inputs": ["x" * 2**21]})
+    answer = client.post(
+        "/_dash-update-component",
+        data=body,
+        content_type="application/json",
+        headers={"Host": "localhost"},
+    )
+    assert answer.status_code == 413
+
+
 def test_answers_let_the_page_fetch_from_here_alone(client):
     headers = client.get("/", headers={"Host": "localhost"}).headers
     policy = headers["Content-Security-Policy"]
@@ -59,6 +86,7 @@ def test_answers_let_the_page_fetch_from_here_alone(client):
     scripts = next(part for part in policy.split(";") if "script-src" in part)
     assert "unsafe-inline" not in scripts
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "Access-Control-Allow-Origin" not in headers
 
 

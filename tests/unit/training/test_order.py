@@ -6,7 +6,13 @@ import pytest
 
 from isthmus.config.training import TrainingConfig
 from isthmus.core.errors import ConfigError
-from isthmus.training.order import Slicing, epoch_batches, slicing, steps_per_epoch
+from isthmus.training.order import (
+    Slicing,
+    epoch_batches,
+    slicing,
+    steps_per_epoch,
+    world_sizes,
+)
 
 IDS = tuple(f"sub-{i:02d}" for i in range(11))
 
@@ -62,6 +68,25 @@ def test_more_workers_than_subjects_in_a_batch() -> None:
         ConfigError, match=r"global_batch_size to 4, or execution.workers to.*\[1\]"
     ):
         slicing(TrainingConfig(global_batch_size=1), world_size=4)
+
+
+def test_workers_that_come_and_go_cut_the_batch_into_equal_parts() -> None:
+    config = TrainingConfig(global_batch_size=24, accumulation_steps=2)
+    assert world_sizes(config, 12, 1) == (1, 2, 3, 4, 6, 12)
+    assert world_sizes(config, 6, 4) == (4, 6)
+    assert world_sizes(config, 6, 6) == world_sizes(config, 6, None) == (6,)
+    for size in world_sizes(config, 12, 1):
+        assert slicing(config, size).part_size * size * 2 == 24
+    with pytest.raises(ConfigError, match=r"execution\.workers \(5\)"):
+        world_sizes(config, 5, 1)
+
+
+def test_fewer_workers_that_never_fit_are_refused_with_what_to_set() -> None:
+    config = TrainingConfig(global_batch_size=8)
+    with pytest.raises(
+        ConfigError, match=r"min_workers \(5\) .*none from 5 to 7 does\. Set it to 4 or less"
+    ):
+        world_sizes(config, 8, 5)
 
 
 def test_fold_smaller_than_a_batch() -> None:

@@ -16,7 +16,7 @@ from isthmus.study.ablation.conclude import conclude
 from isthmus.study.ablation.findings import AblationResult
 from isthmus.study.ablation.place import ABLATION_FILE
 from isthmus.study.ablation.plan import prepare_ablation
-from isthmus.study.ablation.progress import PROGRESS_FILE, read_progress
+from isthmus.study.ablation.progress import is_up_to_date, read_progress
 from isthmus.study.ablation.records import AblationPlan, ArmRun, FoldRun
 from isthmus.study.ablation.result_json import RESULT_FILE, read_result
 
@@ -41,23 +41,20 @@ def ablation_now(
     missing : tuple of str
         Why it is not up to date, or not there.
     """
-    written = folder / RESULT_FILE
-    noted = folder / PROGRESS_FILE
-    is_written = written.exists()
-    if is_written and not (noted.exists() and noted.stat().st_mtime > written.stat().st_mtime):
-        return read_result(folder), ()
+    written = read_result(folder) if (folder / RESULT_FILE).exists() else None
     try:
         if experiment is None:
-            return (read_result(folder) if is_written else None), ()
+            return written, ()
+        if written is not None and is_up_to_date(written.plan, written.progress, folder):
+            return written, ()
         ablation = load_ablation(folder / ABLATION_FILE, experiment.config)
         plan = prepare_ablation(experiment, ablation).plan
         progress = read_progress(plan, folder.parent, folder)
         concluded = conclude(plan, progress, folder.parent, ablation.contrasts, ablation.inference)
         return concluded, ()
     except (IsthmusError, OSError) as error:
-        if is_written:
-            said = f"What happened since the last sitting's end is not in here: {error}"
-            return read_result(folder), (said,)
+        if written is not None:
+            return written, (f"What happened since the last sitting's end is not in here: {error}",)
         return None, (f"The ablation could not be read before its first sitting's end: {error}",)
 
 

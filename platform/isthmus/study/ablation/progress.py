@@ -118,8 +118,46 @@ def write_progress(plan: AblationPlan, progress: Progress, folder: Path) -> None
     folder : Path
         The ablation's; made when missing.
     """
+    write_json(folder / PROGRESS_FILE, _notes(plan, progress))
+
+
+def is_up_to_date(plan: AblationPlan, progress: Progress, folder: Path) -> bool:
+    """Tell whether a result that was written down has all that was noted, then or since.
+
+    What was written later is not told by the times of the files: clocks are set back.
+
+    Parameters
+    ----------
+    plan : AblationPlan
+        What the result is of.
+    progress : Progress
+        How far it was.
+    folder : Path
+        The ablation's.
+
+    Returns
+    -------
+    bool
+        Whether the notes say nothing else; true where there are none.
+
+    Raises
+    ------
+    ConfigError
+        If the notes cannot be read.
+    """
+    if not (folder / PROGRESS_FILE).exists():
+        return True
+    noted, known = _read(folder / PROGRESS_FILE), _notes(plan, progress)
+    # That a trial could not be made whole stays noted until the next note, also if it is by now.
+    whole = {run.digest for run in plan.runs if run.number in progress.gathered}
+    ungathered = {run: why for run, why in noted["ungathered"].items() if run not in whole}
+    return bool(noted["folds"] == known["folds"] and ungathered == known["ungathered"])
+
+
+def _notes(plan: AblationPlan, progress: Progress) -> dict[str, Any]:
+    """Write as plain values what no trial's folder says."""
     runs = {run.number: run for run in plan.runs}
-    content = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "folds": {
             _key(runs[fold.run], fold.fold): {
@@ -134,7 +172,6 @@ def write_progress(plan: AblationPlan, progress: Progress, folder: Path) -> None
         },
         "ungathered": {runs[run].digest: why for run, why in progress.ungathered.items()},
     }
-    write_json(folder / PROGRESS_FILE, content)
 
 
 def _key(run: ArmRun, fold: int) -> str:
