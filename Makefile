@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check audit bench calibration golden docs screenshots clean
+.PHONY: help setup demo test test-faults check audit bench calibration golden reliability docs screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -45,7 +45,8 @@ test: $(READY)  ## Run the tests: the quick ones, then those that start Ray, MLf
 	@$(PYTEST) --dist loadfile -m 'not long' $(SLOW_TESTS)
 
 test-faults: $(READY)  ## Run the long tests: several nodes, faults, load, fuzzing, simulations
-	@$(PYTEST) --dist loadfile -m long tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m alone tests/integration tests/faults
+	@$(PYTEST) --dist loadfile -m 'long and not alone' tests
 	@ISTHMUS_FUZZ_INPUTS=100000 $(PYTEST) --dist worksteal tests/fuzz
 
 check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
@@ -76,6 +77,12 @@ golden: $(READY)  ## Rewrite the golden files; look at the difference before com
 	@ISTHMUS_WRITE_GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/golden
 	@for script in tests/golden/regenerate_*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$script --write; done
 	@git --no-pager diff --stat -- tests/golden
+
+reliability: $(READY)  ## Break what studies run on, and rewrite the tables of docs/reliability.md; needs root
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  ISTHMUS_RELIABILITY=$$folder OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/faults \
+	    -k 'nodes or services or elastic'; \
+	  $(BIN)/python tests/faults/reliability_table.py "$$folder" docs/reliability.md
 
 docs: $(READY)  ## Rewrite docs/configuration.md from the settings themselves
 	@$(BIN)/python -m isthmus.config.reference docs/configuration.md

@@ -25,7 +25,7 @@ import pytest
 from deploy_files import DEPLOY, PROGRAMS, compose, image_environment, run
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 START_SECONDS = 240.0
 

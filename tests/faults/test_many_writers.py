@@ -20,7 +20,7 @@ from isthmus.backends.tracking_uri import engine_uri
 TESTS = Path(__file__).parents[1]
 N_WRITERS = 32
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * SECONDS)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2 * SECONDS)]
 
 
 def written(what: str, url: str, folder: Path) -> list[dict[str, Any]]:

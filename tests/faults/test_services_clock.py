@@ -19,7 +19,7 @@ from tiny_search import started
 from isthmus.study.record_json import read_study
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated

@@ -11,7 +11,7 @@ from faulty_disk import Ballast, slow_disk, small_disk
 from tiny_search import isthmus, started
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated

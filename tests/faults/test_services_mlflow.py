@@ -9,7 +9,7 @@ from mlflow_server import MlflowServer
 from tiny_search import started
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated

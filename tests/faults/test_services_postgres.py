@@ -9,7 +9,7 @@ from postgres_server import PASSWORD, PostgresServer
 from tiny_search import Command, started
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.ray,
     pytest.mark.timeout(900),
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated

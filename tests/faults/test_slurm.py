@@ -16,7 +16,7 @@ pytestmark = [
     # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
-# One trial at a time, as in the undisturbed search; the ledger's driver runs on the first node.
+
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"}
 
 

@@ -1,5 +1,6 @@
 """The volume store in an S3-style object store: the same bytes, the same model, clear refusals."""
 
+import importlib
 import signal
 import subprocess
 import sys
@@ -148,10 +149,9 @@ def test_a_store_that_says_nothing_is_given_up(
 
 
 def test_the_client_that_is_missing_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fsspec
-
+    known = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.delitem(known, "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    fsspec.registry._registry.pop("s3", None)
     with pytest.raises(ConfigError, match=r"pip install 'isthmus\[s3\]'"):
         ingested(with_store(file, STORE))
 

@@ -1,6 +1,5 @@
 """Failures that a search must live through, each caused for real: real Ray, MLflow and study."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,14 +10,12 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from mlflow_server import MlflowServer
 from phantom_experiment import SETTINGS
 from tiny_search import (
     Run,
     isthmus,
     mlflow_runs,
     search_folder,
-    started,
     study_records,
     write_search,
 )
@@ -163,41 +160,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_halts_and_the_same_command_goes_on(tmp_path, small_disk):
-    runs = small_disk / "runs"
-    settings = {
-        "execution.output": str(runs),
-        "execution.concurrent_trials": 1,
-        "execution.study_storage": f"sqlite:///{tmp_path / 'study.db'}",
-        "execution.tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}",
-    }
-    write_search(tmp_path, 3, settings)
-    halted = isthmus(*SEARCH, folder=tmp_path)
-    said = " ".join(halted.stderr.split())
-    assert halted.returncode == 2, halted.stdout + halted.stderr
-    assert str(runs) in said
-    for part in ("the file system is full", "Make room", "run the same command again"):
-        assert part in said
-    assert "bug" not in said
-    assert "Traceback" not in said, halted.stderr
-    before = {file: file.stat().st_mtime_ns for file in runs.glob("*/fold-*/fold.json")}
-    assert before
-    assert not list(runs.rglob("*.tmp"))
-    for file in runs.rglob("*.json"):
-        json.loads(file.read_text())
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
-    done = isthmus(*SEARCH, folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    study = read_study(runs / "small-search-space")
-    assert [record.state for record in study.trials] == ["finished"] * 3
-    assert {file: file.stat().st_mtime_ns for file in before} == before
-    (run,) = mlflow_runs(tmp_path)
-    trials = by_number(run)
-    assert [len(trials[number]) for number in range(3)] == [1, 1, 1]
-    for number in range(3):
-        assert [fold.status for fold in trials[number][0].children] == ["FINISHED"] * 2
-
-
 def test_a_study_on_a_full_disk_is_a_clear_error(tmp_path, small_disk):
     write_search(tmp_path, 2, {"execution.study_storage": f"sqlite:///{small_disk / 'study.db'}"})
     with (small_disk / "ballast").open("wb") as ballast:
@@ -212,54 +174,7 @@ def test_a_study_on_a_full_disk_is_a_clear_error(tmp_path, small_disk):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path / "server")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-
-
-def test_mlflow_away_for_a_while_training_goes_on_and_nothing_is_lost(tmp_path, server):
-    from mlflow import MlflowClient
-
-    write_search(tmp_path, 3, {"execution.concurrent_trials": 1})
-    environment = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    uri = ("--tracking-uri", server.uri)
-    runs, search = tmp_path / "runs", search_folder(tmp_path)
-
-    def n_finished() -> int:
-        return sum(record.state == "finished" for record in study_records(search))
-
-    with started(*SEARCH, *uri, folder=tmp_path, environment=environment) as command:
-        command.wait_until(lambda: any(runs.glob("*/fold-0/history.jsonl")))
-        server.kill()
-        command.wait_until(lambda: n_finished() >= 1)
-        server.start()
-        assert command.wait() == 0, command.said()
-        said = command.said()
-    assert "tracking store is away" in said
-    assert "tracking store is back" in said
-    client = MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name("small").experiment_id
-    found = client.search_runs([experiment])
-    assert len(found) == 1 + 3 + 6
-    assert {run.info.status for run in found} == {"FINISHED"}
-    trials = [run for run in found if "isthmus.state" in run.data.tags]
-    assert {run.data.tags["isthmus.trial_number"] for run in trials} == {"0", "1", "2"}
-    folds = [run for run in found if "isthmus.fold" in run.data.tags]
-    assert len(folds) == 6
-    for run in folds:
-        history = client.get_metric_history(run.info.run_id, "train_loss")
-        assert [metric.step for metric in history] == [1, 2]
-        names = {item.path for item in client.list_artifacts(run.info.run_id)}
-        assert {"embeddings.parquet", "strata.json", "model.safetensors"} <= names
-    for run in trials:
-        assert "validation_mse" in run.data.metrics
-
-
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux only")
 def test_ray_kills_a_process_for_memory_and_the_search_goes_on(tmp_path):
     # Ray looks at the whole machine. The search takes 3 GiB and its hog 6, so 6 are between.

@@ -18,7 +18,7 @@ import requests
 from mlflow_server import environment
 from tiny_search import isthmus, search_folder, started, write_search
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Tr0ub4dor-and-3"

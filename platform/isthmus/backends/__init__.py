@@ -16,6 +16,10 @@ _SWITCHES = {
     # A server that restarts is waited for about a minute, not four, and not for ever.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # What is tracked to a server goes through it: its bucket may be out of a client's reach, and a
+    # client that tries all the same does so for minutes.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     # Ray: clients default to no authentication while local heads demand a token.
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
