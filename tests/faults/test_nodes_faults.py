@@ -39,6 +39,7 @@ pytestmark = [
 
 SEARCH = ("search", "experiment.yaml", "space.yaml")
 N_TRIALS = 2
+WORKERS = (1, 2)
 SECONDS = 400.0
 """Within which any of these searches is over on a busy machine; 30 s on an idle one."""
 
@@ -56,11 +57,16 @@ class Shared:
         address = ("--address", self.cluster.address)
         return self.cluster.isthmus(*SEARCH, *address, *to(self.runs, n_at_a_time=2))
 
-    def wait_for_training(self, command: Command, nodes: set[int]) -> None:
-        """Wait until each of some nodes has a trial of which a checkpoint is written."""
-        command.wait_until(
-            lambda: all(self.cluster.training(node, self.runs) for node in nodes), SECONDS
-        )
+    def wait_for_training(self, command: Command) -> int:
+        """Wait for a trial of which a checkpoint is written; return the node it is on."""
+        found: list[int] = []
+
+        def is_training() -> bool:
+            found[:] = [n for n in WORKERS if self.cluster.training(n, self.runs)]
+            return bool(found)
+
+        command.wait_until(is_training, SECONDS)
+        return found[0]
 
     def require_same(self) -> None:
         """Compare all that was found with what the undisturbed search found."""
@@ -84,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow
 
     folder = tmp_path_factory.mktemp("shared")
-    write_search(folder, N_TRIALS, {"training.epochs": 12})
+    write_search(folder, N_TRIALS, {"training.epochs": 20})
     mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
     return folder
 
@@ -139,8 +145,14 @@ def notice(command: Command, clock: FaultClock, line: str) -> None:
 
 def test_a_search_over_nodes_finds_what_one_machine_finds(shared):
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
-        assert not shared.cluster.working(HEAD)
+        seen: set[int] = set()
+
+        def were_all_at_work() -> bool:
+            seen.update(n for n in (HEAD, *WORKERS) if shared.cluster.working(n))
+            return seen >= set(WORKERS)
+
+        command.wait_until(were_all_at_work, SECONDS)
+        assert HEAD not in seen
         finish(shared, command, FaultClock())
     assert "begun again" not in command.said()
 
@@ -148,8 +160,7 @@ def test_a_search_over_nodes_finds_what_one_machine_finds(shared):
 def test_a_trial_s_process_is_killed(shared):
     clock = FaultClock()
     with shared.search() as command:
-        shared.wait_for_training(command, {2})
-        shared.cluster.working(2)[0].kill()
+        shared.cluster.working(shared.wait_for_training(command))[0].kill()
         clock.start()
         notice(command, clock, "its process died")
         finish(shared, command, clock)
@@ -165,12 +176,12 @@ def test_a_trial_s_process_is_killed(shared):
 def test_a_node_is_lost_with_a_trial_on_it(shared):
     clock = FaultClock()
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
-        shared.cluster.kill_raylet(2)
+        node = shared.wait_for_training(command)
+        shared.cluster.kill_raylet(node)
         clock.start()
         notice(command, clock, "its process died")
         finish(shared, command, clock)
-    shared.cluster.come_back(2)
+    shared.cluster.come_back(node)
     record_fault(
         "nodes",
         "a node lost (its raylet killed) with a trial on it",
@@ -183,12 +194,12 @@ def test_a_node_is_lost_with_a_trial_on_it(shared):
 def test_a_link_is_cut_for_two_seconds(shared):
     clock = FaultClock()
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
-        shared.cluster.network.cut(2)
+        node = shared.wait_for_training(command)
+        shared.cluster.network.cut(node)
         clock.start()
         with pytest.raises(psutil.TimeoutExpired):  # the node lives on meanwhile
-            shared.cluster.raylet(2).wait(timeout=2)
-        shared.cluster.network.restore(2)
+            shared.cluster.raylet(node).wait(timeout=2)
+        shared.cluster.network.restore(node)
         finish(shared, command, clock)
     record_fault(
         "nodes",
@@ -203,17 +214,17 @@ def test_a_link_is_cut_until_the_node_is_taken_for_dead(shared):
     """The trial's first process lives on, and sees the folder that the second one writes."""
     clock, cluster = FaultClock(), shared.cluster
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
-        (orphan,) = cluster.working(2)
-        cluster.network.cut(2)
+        node = shared.wait_for_training(command)
+        (orphan,) = cluster.working(node)
+        cluster.network.cut(node)
         clock.start()
         notice(command, clock, "its process died")
         orphan.wait(timeout=30)
         # of itself: its node has not heard yet that it is taken for dead, so nobody ended it
-        assert cluster.raylet(2).is_running()
-        cluster.network.restore(2)
+        assert cluster.raylet(node).is_running()
+        cluster.network.restore(node)
         finish(shared, command, clock)
-    cluster.come_back(2)
+    cluster.come_back(node)
     record_fault(
         "nodes",
         "a node's link cut for longer; the node is taken for dead, the process on it is not",
@@ -227,7 +238,7 @@ def test_a_link_is_cut_until_the_node_is_taken_for_dead(shared):
 def test_the_driver_is_killed(shared):
     clock = FaultClock()
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
+        shared.wait_for_training(command)
         command.process.kill()
         clock.start()
         command.process.wait(timeout=30)
@@ -247,7 +258,7 @@ def test_the_head_is_killed_and_started_again(shared):
     """The last of this file: it needs a new cluster."""
     clock, cluster = FaultClock(), shared.cluster
     with shared.search() as command:
-        shared.wait_for_training(command, {1, 2})
+        shared.wait_for_training(command)
         cluster.kill_head()
         clock.start()
         command.process.wait(timeout=30)
@@ -255,11 +266,13 @@ def test_the_head_is_killed_and_started_again(shared):
     cluster.start([HEAD])
     # The new head knows none of the old one's nodes: they end, with all that runs on them.
     wait_until(
-        lambda: not cluster.raylets({1, 2}), SECONDS, "the old head's nodes end at the new one"
+        lambda: not cluster.raylets(set(WORKERS)),
+        SECONDS,
+        "the old head's nodes end at the new one",
     )
-    for node in (1, 2):
+    for node in WORKERS:
         cluster.network.end_processes(node)
-    cluster.start([1, 2])
+    cluster.start(WORKERS)
     with shared.search() as command:
         finish(shared, command, clock)
     record_fault(

@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,12 +41,17 @@ from isthmus.backends.tune_worker import (
     work_in_process,
 )
 from isthmus.backends.worker_share import TrialShare
+from isthmus.core.errors import ResourceError
 from isthmus.core.files import room_needed
 from isthmus.study.attempt import Assignment, Director, Ending
 from isthmus.trial.wire import from_wire
 
 _POLL_SECONDS = 0.2
 _MOST_KILLED_AT_ONCE = 100
+# No process of a trial's gets as far as its first line of ours in so short a time. One that ends
+# sooner says nothing of the trial; two in a row, that Ray starts none: after the head was lost and
+# came back with what it knew, say.
+_STILLBORN_SECONDS, _MOST_STILLBORN = 3.0, 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class TuneExecutor:
         Exception
             What the director raised, such as that its ledger cannot be written.
         ResourceError
-            If Ray itself is gone.
+            If Ray itself is gone, or starts no processes any more.
         """
         scratch = self.folder / ".tune"
         link = _Link(director, scratch / "permits")
@@ -163,6 +169,8 @@ class _Link:
         self.endings: dict[int, Ending] = {}
         self.running: dict[int, Process | None] = {}
         self.n_begun = 0
+        self.begun_at: dict[int, float] = {}
+        self.n_stillborn = 0
         self.controller: Any = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -178,6 +186,25 @@ class _Link:
         except BaseException as error:
             self.failure, self.is_over = error, True
             return otherwise
+
+    def begin(self, number: int) -> None:
+        """Note that an attempt is handed out."""
+        self.running[number] = None
+        self.begun_at[number] = time.monotonic()
+        self.n_begun += 1
+
+    def require_births(self, number: int, ending: Ending) -> None:
+        """Raise if Ray starts no processes any more: no trial is to blame, and none is to fail."""
+        unheard = self.running.get(number) is None
+        age = time.monotonic() - self.begun_at.get(number, 0.0)
+        is_stillborn = ending.kind == "died" and unheard and age < _STILLBORN_SECONDS
+        self.n_stillborn = self.n_stillborn + 1 if is_stillborn else 0
+        if self.n_stillborn >= _MOST_STILLBORN:
+            raise ResourceError(
+                "Ray must be able to start the processes of trials, but "
+                f"{self.n_stillborn} in a row were dead at once ({ending.message}); it may have "
+                "lost its head. Run the same command again to go on, once the cluster is up."
+            )
 
     def end(self, number: int, ending: Ending) -> None:
         """Tell the director that an attempt is over."""
@@ -225,8 +252,7 @@ class _Suggestions(Searcher):  # type: ignore[misc]
         permit = self._link.ask(self._permit, None)
         if permit is None:
             return Searcher.FINISHED
-        self._link.running[told.number] = None
-        self._link.n_begun += 1
+        self._link.begin(told.number)
         return packed(told, permit)
 
     def _permit(self) -> Path:
@@ -280,4 +306,6 @@ class _Decisions(FIFOScheduler):  # type: ignore[misc]
     def _end(self, trial: Any, unsaid: Ending) -> None:
         """End a trial as it said, or as it must have."""
         link, number = self._link, trial.config[NUMBER]
-        link.end(number, link.endings.pop(number, unsaid))
+        ending = link.endings.pop(number, unsaid)
+        link.ask(lambda: link.require_births(number, ending), None)
+        link.end(number, ending)

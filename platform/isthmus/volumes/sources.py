@@ -120,7 +120,6 @@ def _source(
     # Paths are resolved: a link without a target shows where it stands, not where it leads.
     # os.path.islink is False of a name that is too long, where Path.is_symlink raises.
     promised = path is not None and (
-        pattern is None
-        or os.path.islink(root / fill_pattern(pattern, participant_id, modality))  # noqa: PTH114
+        pattern is None or os.path.islink(root / fill_pattern(pattern, participant_id, modality))  # noqa: PTH114
     )
     return ImageSource(participant_id, modality, path, shown, promised)
