@@ -2,15 +2,17 @@
 
     python benchmarks/load_cohort.py                              # 10,000 subjects, 8 x 8 x 8
     python benchmarks/load_cohort.py --subjects 300               # quick
-    python benchmarks/load_cohort.py --folder SCRATCH             # kept, and gone on with
+    python benchmarks/load_cohort.py --folder SCRATCH             # kept
+    python benchmarks/load_cohort.py --folder SCRATCH --only job  # of what is kept there
 
 Commands run in processes of their own; their memory is that of the whole tree of processes, added
-up ten times a second, pages that they share counted in each. The robustness job runs in full but
-for its numbers of draws and permutations, on made-up embeddings; what a draw takes is printed
-beside it, for the times of the whole job are theirs times the draws.
+up ten times a second, pages that they share counted in each. The robustness job runs on made-up
+embeddings, with fewer draws and permutations: in full with landmarks, and with all pairs at one
+preference until a limit of time, for the times of the whole job follow from those of a piece.
 """
 
 import argparse
+import math
 import os
 import platform
 import subprocess
@@ -54,6 +56,11 @@ REDUCED = {
 }
 DEADLINE = 7200.0
 """Seconds that any one command may take."""
+PARTS = ("ingest", "read", "cluster", "job")
+
+
+class Enough(Exception):
+    """The robustness job has run for as long as was wanted."""
 
 
 class Peak:
@@ -141,16 +148,22 @@ def main() -> None:
     """Make the cohort and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--subjects", type=int, default=10_000, metavar="N")
-    parser.add_argument("--no-job", action="store_true", help="leave the robustness job out")
-    parser.add_argument("--folder", type=Path, help="kept, and gone on with")
+    parser.add_argument("--folder", type=Path, help="kept")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--landmarks", type=int, default=1000, help="of the whole robustness job")
+    parser.add_argument("--limit-s", type=float, default=600.0, help="of the job with all pairs")
     arguments = parser.parse_args()
     neighbours, table = Neighbours(), Table()
     with folder_of(arguments.folder) as root:
-        file = ingested(root, arguments.subjects, table)
-        read(file, table)
-        clusterings(arguments.subjects, table)
-        if not arguments.no_job:
-            robustness(file, table)
+        file = root / "experiment.yaml"
+        if "ingest" in arguments.only:
+            ingested(root, file, arguments.subjects, table)
+        if "read" in arguments.only:
+            read(file, table)
+        if "cluster" in arguments.only:
+            clusterings(arguments.subjects, table)
+        if "job" in arguments.only:
+            job(file, arguments.landmarks, arguments.limit_s, table)
     print(f"\n{describe_machine()}, Python {platform.python_version()}, numpy {np.__version__}.")
     print(f"{neighbours.described()}\n")
     print("\n".join(markdown(("what", "s", "processor s", "MiB"), table.rows)))
@@ -167,18 +180,16 @@ def folder_of(kept: Path | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def ingested(root: Path, n: int, table: Table) -> Path:
+def ingested(root: Path, file: Path, n: int, table: Table) -> None:
     """Make the cohort, look at it, ingest it, and ingest it again."""
     config = PhantomConfig(n_subjects=n, grid=(8, 8, 8))
     table.inside(f"phantom cohort of {n:,}", lambda: make_phantom(root / "cohort", config))
-    file = root / "experiment.yaml"
     table.command(root, "init", "cohort", "-o", str(file), "--force")
     table.command(root, "check", str(file))
     table.command(root, "ingest", str(file))
     table.command(root, "ingest", str(file))
     n_files = sum(len(files) for _, _, files in os.walk(root / "store"))
     table.add(f"files of the store: {n_files:,}, {n_files / n:.2f} a subject")
-    return file
 
 
 def read(file: Path, table: Table) -> None:
@@ -231,27 +242,60 @@ def clusterings(n: int, table: Table) -> None:
             table.add(f"{one} found no strata: {found.reason}")
 
 
-def robustness(file: Path, table: Table) -> None:
+def job(file: Path, landmarks: int, limit_s: float, table: Table) -> None:
+    """Run the robustness job with landmarks to its end, and with all pairs for a while."""
+    everybody = load_participants(load_experiment(file))
+    landmarks = min(landmarks, len(everybody.ids) // 2)
+    few = StratificationConfig.model_validate(
+        {**REDUCED, "affinity_propagation": {"landmarks": landmarks}}
+    )
+    robustness(file, few, f"{landmarks:,} landmarks, preferences swept", math.inf, table)
+    cloud = make_cloud(embeddings(everybody.ids).values, few, 0)
+    preference = 40.0 * float(np.median(cloud.similarity_LL))
+    del cloud
+    pairs = StratificationConfig.model_validate(
+        {**REDUCED, "affinity_propagation": {"preference": preference}}
+    )
+    robustness(file, pairs, "all pairs, one preference", limit_s, table)
+
+
+def robustness(
+    file: Path, config: StratificationConfig, words: str, limit_s: float, table: Table
+) -> None:
     """Run the job with few draws, every stage of it, on made-up embeddings of the cohort."""
     experiment = load_experiment(file)
     everybody = load_participants(experiment)
-    config = StratificationConfig.model_validate(REDUCED)
     people = embeddings(tuple(sorted(everybody.ids)))
     variables = Variables.of(experiment.config.cohort)
-    began: list[float] = []
+    began = time.perf_counter()
+    done: list[tuple[int, float, float]] = []
 
     def told(n_done: int, n_pieces: int) -> None:
-        began.append(time.perf_counter())
-        print(f"  {n_done} of {n_pieces} pieces", end="\r", flush=True)
+        done.append((n_done, time.perf_counter(), time.process_time()))
+        print(f"  {n_done} of {n_pieces} pieces", flush=True)
+        if n_done < n_pieces and time.perf_counter() - began > limit_s:
+            raise Enough
 
-    report = table.inside(
-        f"robustness job of {len(everybody.ids):,}: 4 draws, 19 nulls of 2 draws",
-        lambda: stratify(people, everybody, config, variables, 0, on_progress=told),
-    )
-    if report.robustness is None:
-        raise SystemExit("no strata were found in embeddings that have some")
-    if len(began) > 1:
-        table.add("a piece of it, the middle one", f"{np.median(np.diff(began)):.1f}")
+    def act() -> bool:
+        try:
+            report = stratify(people, everybody, config, variables, 0, on_progress=told)
+        except Enough:
+            return False
+        if report.robustness is None:
+            raise SystemExit("no strata were found in embeddings that have some")
+        return True
+
+    what = f"robustness job of {len(everybody.ids):,} ({words}): 4 draws, 19 nulls of 2 draws"
+    whole = table.inside(what, act)
+    if not whole:
+        table.add(f"... stopped after {done[-1][0]} of 8 pieces")
+    if len(done) > 1:
+        walls, busies = (np.diff([one[k] for one in done]) for k in (1, 2))
+        table.add(
+            "... a piece of three nulls, swept and drawn, the middle one",
+            f"{np.median(walls):.1f}",
+            f"{np.median(busies):.1f}",
+        )
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def grow(study: MadeStudy, n: int, table: Table) -> None:
     for what, words in (("ask", "asking for a trial"), ("end", "recording an ending")):
         taken = study.seconds[what]
         for at in sorted({min(at, n) for at in AT}):
-            around = sorted(taken[max(0, at - 10) : at])
+            around = sorted(taken[k] for k in range(at - 10, at) if k in taken)
             if around:
                 middle = around[len(around) // 2]
                 table.add(f"{words} at trial {at:,} (random)", f"{1000 * middle:.1f} ms processor")

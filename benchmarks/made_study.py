@@ -79,7 +79,7 @@ class MadeStudy:
     result : TrialResult
         What it came to.
     seconds : dict
-        What each question and each ending took, in order.
+        What each question and each ending took, by the number of trials that there were.
     """
 
     prepared: PreparedSearch
@@ -87,14 +87,14 @@ class MadeStudy:
     director: Director
     model: Path
     result: TrialResult
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {"ask": [], "end": []})
+    seconds: dict[str, dict[int, float]] = field(default_factory=lambda: {"ask": {}, "end": {}})
 
     def go_on(self, n_trials: int, clock: Callable[[], float]) -> None:
         """Run trials until there are as many; `seconds` has what each question and end took."""
         while len(self.director.records) < n_trials:
-            began = clock()
+            n, began = len(self.director.records), clock()
             assignment = self.director.next()
-            self.seconds["ask"].append(clock() - began)
+            self.seconds["ask"][n] = clock() - began
             if not isinstance(assignment, Assignment):
                 raise SystemExit(f"the search ended early: {self.director.why_halted}")
             self._run(assignment, clock)
@@ -118,7 +118,7 @@ class MadeStudy:
             self.director.hear(number, event)
         began = clock()
         self.director.end(number, Ending("finished"))
-        self.seconds["end"].append(clock() - began)
+        self.seconds["end"][len(self.director.records)] = clock() - began
 
     def _result(self, assignment: Assignment, digest: str) -> TrialResult:
         """Make up the numbers of a trial: a valley in the learning rate, noise, a trade-off."""
