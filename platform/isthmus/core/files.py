@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = name_beside(path, "tmp")
     try:
         with beside.open("wb") as file:
             write(file)
@@ -46,6 +47,25 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def name_beside(path: Path, ending: str) -> Path:
+    """Name what stands in for a file or folder for a moment, in the same folder.
+
+    Parameters
+    ----------
+    path : Path
+        What it stands in for.
+    ending : str
+        Says what it is, such as ``tmp``.
+
+    Returns
+    -------
+    Path
+        Hidden, and called like nothing else: processes on two nodes, or in two containers, may
+        have the same number.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

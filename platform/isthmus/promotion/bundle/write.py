@@ -1,6 +1,5 @@
 """Writing a bundle: beside, checked, then renamed."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 import isthmus
 from isthmus.core.digest import digest_file
 from isthmus.core.errors import ConfigError
-from isthmus.core.files import room_needed, write_atomically
+from isthmus.core.files import name_beside, room_needed, write_atomically
 from isthmus.promotion.bundle.errors_seen import PARTS, ErrorsSeen, gather_errors
 from isthmus.promotion.bundle.inputs import BundleInputs
 from isthmus.promotion.bundle.load import load_bundle
@@ -79,7 +78,7 @@ def write_bundle(
         raise ConfigError(f"A threshold's quantile must be between 0 and 1, got {quantile}.")
     fitted = _require_fitted(inputs)
     _require_free(destination, fitted.encoder_id)
-    beside = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    beside = name_beside(destination, "tmp")
     execution = inputs.experiment.config.execution
     try:
         with room_needed(destination.parent), compute_settings(execution, alone(execution)):
@@ -248,7 +247,7 @@ def _put_in_place(beside: Path, destination: Path) -> None:
     if not destination.exists():
         beside.rename(destination)
         return
-    old = destination.with_name(f".{destination.name}.{os.getpid()}.old")
+    old = name_beside(destination, "old")
     destination.rename(old)
     try:
         beside.rename(destination)

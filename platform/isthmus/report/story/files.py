@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from isthmus.core.errors import ConfigError
-from isthmus.core.files import room_needed, write_bytes, write_text
+from isthmus.core.files import name_beside, room_needed, write_bytes, write_text
 from isthmus.report.ablation.sections import drawing_of
 from isthmus.report.drawings import Drawing, write_drawings
 from isthmus.report.story.arm_sections import arm_parts
@@ -62,7 +61,7 @@ def write_report(
     """
     require_replaceable(destination)
     whole = replace(bundle, promotion=(*bundle.promotion, *extra_sections))
-    beside = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    beside = name_beside(destination, "tmp")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         with room_needed(destination.parent):
@@ -177,7 +176,7 @@ def _drawings(bundle: ReportBundle) -> Iterator[Drawing]:
 
 def _take_place(beside: Path, destination: Path) -> None:
     """Put a finished folder in the place of an earlier one."""
-    earlier = destination.with_name(f".{destination.name}.{os.getpid()}.old")
+    earlier = name_beside(destination, "old")
     if destination.exists():
         destination.rename(earlier)
     try:
