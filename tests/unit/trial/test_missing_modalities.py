@@ -204,7 +204,7 @@ def test_subjects_without_a_fused_image_stop_the_trial_before_it_starts(incomple
 def test_a_check_says_who_lacks_what(incomplete):
     found = preview(load_experiment(incomplete))
     assert found.facts["n_incomplete"] > 0
-    (note,) = found.notes
+    note = found.notes[0]
     assert "6 of 26 participants lack an image (T1w " in note
     assert note.endswith("; 6 are kept with what they have.")
     out = preview(
