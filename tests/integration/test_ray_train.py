@@ -217,9 +217,12 @@ def test_what_the_listener_raises_ends_the_workers_and_can_be_resumed(task, undi
 
 
 def test_more_workers_than_cores_fail_at_once(task, session, tmp_path):
+    training = task.config.training.model_copy(update={"global_batch_size": 4096})
+    config = task.config.model_copy(update={"training": training})
+    asked = replace(task, config=config, workers=4096, directory=tmp_path)
     start = time.monotonic()
     with pytest.raises(ResourceError, match=r"execution\.workers"):
-        RayTrainLauncher().launch(replace(task, workers=4096, directory=tmp_path), _unexpected)
+        RayTrainLauncher().launch(asked, _unexpected)
     assert time.monotonic() - start < 5
 
 
