@@ -20,6 +20,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 PATIENCE_SECONDS = 600.0
 # What is left is written on an interruption too, as far as that is a matter of seconds.
 HURRY_SECONDS = 10.0
+# Behind by tens of trials: writing them takes minutes, in which nothing else is told.
+MANY_LEFT = 100
 
 Sayer = Callable[[str], None]
 
@@ -38,8 +40,8 @@ class Outbox:
     Parameters
     ----------
     tell_user : callable
-        Is given a line of text when the store goes away and when it is back; called from the
-        background thread.
+        Is given a line of text when the store goes away and when it is back, from the background
+        thread, and when much is left to be written at the end.
     patience_seconds : float
         How long a store may be away in a row before `close` gives up.
 
@@ -154,6 +156,11 @@ class Outbox:
             self._say(
                 f"waiting for the tracking store, with {n_left} events left; an interruption is "
                 "safe, the results are in their folders"
+            )
+        elif wait and n_left >= MANY_LEFT:
+            self._say(
+                f"writing what is left to the tracking store, {n_left} events; an interruption is "
+                "safe, the same command goes on with it"
             )
         if not wait:
             self._thread.join(HURRY_SECONDS)

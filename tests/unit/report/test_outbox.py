@@ -214,3 +214,25 @@ def test_what_is_told_after_the_end_is_a_bug():
     outbox.close()
     with pytest.raises(RuntimeError, match="after it was closed"):
         outbox.listener(print)("event")
+
+
+@pytest.mark.parametrize(("n_left", "told"), [(5, []), (150, [150])])
+def test_a_long_queue_at_the_end_is_told_of(n_left, told):
+    let_go, said, took = threading.Event(), [], []
+
+    def say(text):
+        said.append(text)
+        let_go.set()
+
+    def slow(event):
+        let_go.wait(10)
+        took.append(event)
+
+    outbox = Outbox(say)
+    for event in range(n_left):
+        outbox.listener(slow)(event)
+    if not told:
+        let_go.set()
+    outbox.close()
+    assert took == list(range(n_left))
+    assert [f"{n} events" in text for n, text in zip(told, said, strict=True)] == [True] * len(told)
