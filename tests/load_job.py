@@ -6,12 +6,12 @@ that loads and compiles what is loaded and compiled once.
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from peak_memory import peak_bytes
 
 from isthmus.cohort.participants import Participants, load_participants
 from isthmus.cohort.splits import draw_split
@@ -60,11 +60,6 @@ def run(experiment: Experiment, n: int) -> dict[str, object]:
         "strata": report.strata.kind,
         "robustness": report.robustness is not None,
     }
-
-
-def peak_bytes() -> int:
-    """Say the most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

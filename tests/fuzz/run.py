@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from peak_memory import peak_bytes
+
 SECONDS_AN_INPUT = 5.0
 MOST_BYTES = 8 * 2**30
 TARGETS = {
@@ -92,13 +94,12 @@ class Watch:
     def write_down(self) -> None:
         """Leave the counts in the folder."""
         seconds = time.process_time() - self.started
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         record = {
             **self.counts,
             "processor_seconds": round(seconds, 1),
             "inputs_a_processor_second": round(self.counts["inputs"] / seconds),
             "slowest_ms": round(1000 * self.slowest_seconds),
-            "peak_mib": peak_kib // 1024,
+            "peak_mib": peak_bytes() // 2**20,
         }
         (self.folder / "counts.json").write_text(json.dumps(record))
 

@@ -1,6 +1,7 @@
 """Points that cannot be trained are told with the reason; the bound on memory is one."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,8 +22,9 @@ COHORT = {"images": "{participant_id}_{modality}.nii.gz", "modalities": ["T1w", 
 SMALL = {"depth": 2, "base_channels": 2, "embedding_size": 512, "kernel_size": 3}
 # Prints what a step adds to the memory of a process that has taken a small one.
 STEPS = """
-import json, resource, sys
+import json, sys
 import psutil, torch
+from peak_memory import peak_bytes
 from isthmus.config.load import resolve
 from isthmus.model.families import build_model
 from isthmus.training.order import slicing
@@ -44,7 +46,7 @@ settings, small, grid = json.loads(sys.argv[1])
 steps(small, (8, 8, 8), 1)
 before = psutil.Process().memory_info().rss
 steps(settings, tuple(grid), 2)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(peak_bytes() - before)
 """
 
 
@@ -128,13 +130,15 @@ def test_a_real_step_takes_no_less_than_the_bound(
     description = describe_model(measured.model, measured.fused_modalities, GRID)
     bound = least_bytes(measured, description, measured.training.global_batch_size)
     small = settings({"depth": 1, "base_channels": 1, "embedding_size": 64}, **training)
+    tests = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(tests), str(tests.parent / "platform")])
     done = subprocess.run(
         [sys.executable, "-c", STEPS, json.dumps([settings(model, **training), small, GRID])],
         capture_output=True,
         text=True,
         check=False,
         timeout=100,
-        env={"PYTHONPATH": str(Path(__file__).parents[3] / "platform"), "OMP_NUM_THREADS": "1"},
+        env={"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     taken = int(done.stdout)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,7 @@ OUTPUT_BOUNDS = {
 
 def check(case: Case, memory_format: torch.memory_format, device: str) -> dict[str, float]:
     """Compute on the device and return how many times each error is what it may be."""
-    generator = torch.Generator().manual_seed(torch.seed() % 2**31)
+    generator = torch.Generator().manual_seed(crc32(repr(case).encode()))
 
     def drawn(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(device, case.dtype)
