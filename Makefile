@@ -47,7 +47,7 @@ test: $(READY)  ## Run the tests: the quick ones, then those that start Ray, MLf
 test-faults: $(READY)  ## Run the long tests: several nodes, faults, load, fuzzing, simulations
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m alone tests/integration tests/faults
 	@$(PYTEST) --dist loadfile -m 'long and not alone' tests
-	@ISTHMUS_FUZZ_INPUTS=5000 $(PYTEST) --dist worksteal tests/fuzz
+	@ISTHMUS_FUZZ_INPUTS=100000 $(PYTEST) --dist worksteal tests/fuzz
 
 check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
 	@$(BIN)/ruff check $(SOURCES)

@@ -13,6 +13,7 @@ Then studies are simulated on clusters that nobody has measured, and say so.
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def main() -> None:
     """Measure, fit, hold against what was left out, simulate; print the tables."""
     arguments = _arguments()
     neighbours = Neighbours()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was set up is taken down
     with _two_nodes() as nodes:
         fast, slow = _links(nodes)
         networks, held = {}, []

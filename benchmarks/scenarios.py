@@ -22,7 +22,10 @@ SPEEDS = (30.0, 100.0, 300.0)
 NODE_HOURS = 2048 * 54 * 24 / 419
 FABRIC = Link(latency_s=20e-6, bytes_per_s=12.5e9)
 STORE_BYTES_PER_S = 2e9
+# On one core here: docs/load.md (an epoch told, the ending of a trial; 5.4 s a trial of two folds
+# drawn and published) and docs/reliability.md (a node lost, its trial begun again elsewhere).
 EVENT_S = 0.05
+PUBLISH_S = 2.7
 RESTART_S = 60.0
 
 
@@ -54,6 +57,7 @@ def scenario_tables(network: Network, compressed: float) -> list[str]:
         event_s=EVENT_S,
         node_hours=NODE_HOURS,
         restart_s=RESTART_S,
+        publish_s=PUBLISH_S,
     )
     return [
         "",
@@ -62,8 +66,8 @@ def scenario_tables(network: Network, compressed: float) -> list[str]:
         f"arms of {study.n_folds} folds of {study.n_epochs} epochs. Assumed: a GPU is "
         f"{cluster.times:.0f} times a core here, links of {8e-9 * FABRIC.bytes_per_s:.0f} Gbit/s "
         f"and {1e6 * FABRIC.latency_s:.0f} us, a store of {STORE_BYTES_PER_S / 1e9:.0f} GB/s for "
-        f"all, {1e3 * EVENT_S:.0f} ms of the driver an event, a failure of a node each "
-        f"{NODE_HOURS:,.0f} hours, {RESTART_S:.0f} s to go on.",
+        f"all, {1e3 * EVENT_S:.0f} ms of the driver an event and {PUBLISH_S} s to draw and publish "
+        f"a fold, a failure of a node each {NODE_HOURS:,.0f} hours, {RESTART_S:.0f} s to go on.",
         "",
         *_forecasts(study, cluster, network),
         "",

@@ -76,8 +76,8 @@ class Cluster:
         Between workers.
     store_bytes_per_s : float
         What all nodes together read.
-    event_s : float
-        What the driver takes for an event.
+    event_s, publish_s : float
+        What the driver takes for an event, and to draw and publish a fold.
     node_hours : float
         Mean time between failures of one node.
     restart_s : float
@@ -92,6 +92,7 @@ class Cluster:
     node_hours: float = float("inf")
     restart_s: float = 60.0
     devices_per_node: int = 8
+    publish_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,9 @@ def simulate(
     ends, held_s, lost_s, n_failures = _run(
         study, at_a_time, fold_s, kept_s, per_hour / 3600, cluster.restart_s, draw
     )
-    n_events = study.n_trials * study.n_folds * (study.n_epochs + study.events_per_fold)
-    driver = n_events * cluster.event_s / ends
-    hours = max(ends, n_events * cluster.event_s) / 3600
+    n_events = study.n_epochs + study.events_per_fold
+    told_s = study.n_trials * study.n_folds * (n_events * cluster.event_s + cluster.publish_s)
+    hours = max(ends, told_s) / 3600
     messages = network.messages_s(cluster.link, n_workers)
     return Forecast(
         hours=hours,
@@ -158,7 +159,7 @@ def simulate(
         messages=messages / step_s,
         waiting=1 - alone / step_s,
         lost=lost_s / held_s,
-        driver=min(1.0, driver),
+        driver=min(1.0, told_s / ends),
         n_workers=n_workers,
         n_failures=n_failures,
     )
@@ -179,7 +180,7 @@ def without(study: Study, cluster: Cluster, network: Network) -> dict[str, float
         "more devices": (study, replace(cluster, n_devices=2 * cluster.n_devices)),
         "a store without limit": (study, replace(cluster, store_bytes_per_s=float("inf"))),
         "links without cost": (study, replace(cluster, link=Link(0.0, float("inf")))),
-        "a driver without cost": (study, replace(cluster, event_s=0.0)),
+        "a driver without cost": (study, replace(cluster, event_s=0.0, publish_s=0.0)),
         "nodes that do not fail": (study, replace(cluster, node_hours=float("inf"))),
         "devices twice as fast": (study, replace(cluster, times=2 * cluster.times)),
     }

@@ -16,6 +16,7 @@ from isthmus.study.search import SPACE_FILE
 from isthmus.trial.records import TrialResult
 from isthmus.trial.run import TRIAL_FILE
 from isthmus_dashboard.folder_source import read_trial
+from isthmus_dashboard.runs_below import RunsBelow
 from isthmus_dashboard.source import Entry, FoldProgress, Kind, Missing, Standing, TrialEntry
 from isthmus_dashboard.stored_trials import NUMBER_TAG, STUDY_ID_TAG, live_study
 
@@ -43,6 +44,7 @@ class TrackedSource:
     ) -> None:
         self._place, self._connect, self._scratch, self._output = place, connect, scratch, output
         self._opened: RunReader | None = None
+        self._below = RunsBelow()
         # Requests come from many threads, and the store is to be opened from one.
         self._alone = threading.RLock()
 
@@ -94,7 +96,7 @@ class TrackedSource:
             entry = next((one for one in self.entries() if one.key == key), None)
             if entry is None:
                 raise Missing(f"{self._place} has no study {key!r}. Choose one from the list.")
-            run, below = self._reader().run(key), self._reader().children(key)
+            run, below = self._reader().run(key), self._below.of(self._reader(), key)
             if entry.kind == "trial":
                 return Standing(entry, trials=(self._trial(run, below),), output=self._output)
             trials = tuple(self._trial(child) for child in below if TRIAL_TAG in child.tags)

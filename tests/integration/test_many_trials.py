@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kept_study import make_ledger
+from mlflow import MlflowClient
 from sqlalchemy import event
 
 import isthmus.backends.mlflow_reader as reader_module
@@ -14,6 +15,7 @@ from isthmus.backends.mlflow_reader import MlflowRunReader
 from isthmus.backends.mlflow_store import MlflowRunStore
 from isthmus.backends.optuna_search import OptunaLedger
 from isthmus.promotion.tracked import TRIAL_TAG, find_run
+from isthmus_dashboard.runs_below import SKEW_SECONDS, WHOLE_SECONDS, RunsBelow
 
 FEW, MANY = 20, 80
 
@@ -112,3 +114,39 @@ def test_a_search_of_more_runs_than_a_page_is_read_whole(
     oldest = find_run(reader, TRIAL_TAG, "digest-0")
     assert oldest is not None
     assert oldest.name == "trial 0"
+
+
+def test_a_second_look_fetches_what_is_open_or_has_ended_since(tmp_path: Path) -> None:
+    uri, now = f"sqlite:///{tmp_path}/mlflow.db", 1_800_000_000.0
+    store = MlflowRunStore(uri)
+    search = store.open_run("load", "search", "5eed", {"isthmus.study_id": "5eed"})
+    runs = [search.child(f"trial {number}", {}).run_id for number in range(5)]
+    client = MlflowClient(uri)
+    ends = [now - 2 * SKEW_SECONDS, now - 0.9 * SKEW_SECONDS, now]
+    for run_id, ended in zip(runs, ends, strict=False):  # the last two stay open
+        client.set_terminated(run_id, end_time=int(1000 * ended))
+    clock, below, reader = [0.0], RunsBelow(lambda: clock[0]), MlflowRunReader(uri)
+
+    def look() -> tuple[list[str], list[str]]:
+        """Look again; return who is known, and how their labels read."""
+        seen = below.of(reader, search.run_id)
+        return [run.name for run in seen], [run.tags.get("label", "") for run in seen]
+
+    everybody = [f"trial {number}" for number in range(5)]
+    assert look() == (everybody, [""] * 5)
+    for run_id in runs:
+        client.set_tag(run_id, "label", "new")
+    since = now - SKEW_SECONDS
+    assert [run.name for run in reader.children(search.run_id, since)] == everybody[1:]
+    assert look() == (everybody, ["", "new", "new", "new", "new"])
+    client.set_terminated(runs[3], end_time=int(1000 * (now + 3 * SKEW_SECONDS)))
+    search.child("trial 5", {})
+    names, _ = look()
+    assert names == [*everybody, "trial 5"]
+    found = {run.name: run for run in below.of(reader, search.run_id)}
+    assert found["trial 3"].finished
+    assert found["trial 3"].ended == now + 3 * SKEW_SECONDS
+    client.delete_run(runs[2])
+    clock[0] = WHOLE_SECONDS + 1
+    assert look()[0] == ["trial 0", "trial 1", "trial 3", "trial 4", "trial 5"]
+    assert look()[1][0] == "new"

@@ -61,13 +61,16 @@ class MlflowRunReader:
         """
         return _stored(self._found(run_id))
 
-    def children(self, run_id: str) -> tuple[StoredRun, ...]:
+    def children(self, run_id: str, ended_since: float | None = None) -> tuple[StoredRun, ...]:
         """List the runs below a run, in the order in which they were started.
 
         Parameters
         ----------
         run_id : str
             An existing run.
+        ended_since : float, optional
+            Seconds since 1970: leave out runs that ended before, and list those that are open and
+            those that ended since. By default all are listed.
 
         Returns
         -------
@@ -80,13 +83,17 @@ class MlflowRunReader:
             As `run`.
         """
         parent = self._found(run_id)
+        parts = [""]  # MLflow's filters have no "or"
+        if ended_since is not None:
+            ended = f"attributes.end_time >= {int(1000 * ended_since)}"
+            parts = [" and attributes.status = 'RUNNING'", f" and {ended}"]
         with self._store._answers(f"list the runs below {run_id}"):
-            found = self._all_runs(
-                [parent.info.experiment_id],
-                f"tags.`{PARENT_TAG}` = '{quotable(run_id)}'",
-                "attributes.start_time ASC",
-            )
-            return tuple(map(_stored, found))
+            below = f"tags.`{PARENT_TAG}` = '{quotable(run_id)}'"
+            where, order = [parent.info.experiment_id], "attributes.start_time ASC"
+            found = [run for part in parts for run in self._all_runs(where, below + part, order)]
+        # one that ends meanwhile is in both: as it is when it was asked for last
+        listed = {one.info.run_id: one for one in found}.values()
+        return tuple(map(_stored, sorted(listed, key=lambda one: one.info.start_time)))
 
     def tagged(
         self, tag: str, value: str | None = None, alone: bool = False
@@ -250,7 +257,7 @@ def _require_file(uri: str) -> None:
 def _stored(run: Any) -> StoredRun:
     """Make of MLflow's record ours."""
     tags = dict(run.data.tags)
-    started = run.info.start_time
+    started, ended = run.info.start_time, run.info.end_time
     return StoredRun(
         run_id=str(run.info.run_id),
         name=tags.get(_NAME_TAG, ""),
@@ -261,4 +268,5 @@ def _stored(run: Any) -> StoredRun:
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         started=None if started is None else started / 1000,
+        ended=None if ended is None else ended / 1000,
     )

@@ -145,7 +145,7 @@ class StoredRun:
         Settings, as text.
     metrics : Mapping of str to float
         The newest value of each number.
-    started : float or None
+    started, ended : float or None
         Seconds since 1970.
     """
 
@@ -158,6 +158,7 @@ class StoredRun:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     started: float | None = None
+    ended: float | None = None
 
 
 class RunReader(Protocol):
@@ -167,8 +168,11 @@ class RunReader(Protocol):
         """Look up a run."""
         ...
 
-    def children(self, run_id: str) -> tuple[StoredRun, ...]:
-        """List the runs below a run, in the order in which they were started."""
+    def children(self, run_id: str, ended_since: float | None = None) -> tuple[StoredRun, ...]:
+        """List the runs below a run, in the order in which they were started.
+
+        `ended_since` leaves out those that were over before, in seconds since 1970.
+        """
         ...
 
     def tagged(

@@ -96,6 +96,8 @@ def test_each_limit_binds_when_it_is_low(costs, studies, network):
     assert studies.simulate(study, slow_store, network, 1).waiting == pytest.approx(1 - 4 / 16)
     slow_driver = cluster_of(studies, costs, event_s=1e3)
     assert studies.simulate(study, slow_driver, network, 1).driver == 1.0
+    drawing = cluster_of(studies, costs, publish_s=1e5)
+    assert studies.simulate(study, drawing, network, 1).hours == pytest.approx(30 * 1e5 / 3600)
     slow_link = cluster_of(studies, costs, link=costs.Link(1.0, 1e9))
     assert studies.simulate(study, slow_link, network, 4).messages == pytest.approx(22 / 23, 1e-3)
     assert studies.best(study, slow_link, network).n_workers == 1
