@@ -151,6 +151,7 @@ def test_one_that_differs_is_refused_with_the_difference(shared):
     assert not (shared.folder / "runs" / "small-ablation-skips-2").exists()
 
 
+@pytest.mark.long
 def test_an_arm_that_diverges_costs_no_other(tmp_path):
     values = [0.001, 0.002, 1e30]
     factors = {"training.learning_rate": {"hypothesis": "Large ones fail.", "values": values}}
@@ -183,6 +184,7 @@ def training_process(command: Command) -> psutil.Process:
     return found
 
 
+@pytest.mark.long
 def test_killed_workers_and_drivers_cost_no_arm_and_no_fold_is_done_twice(tmp_path):
     write_ablation(tmp_path, settings=ONE_AT_A_TIME)
     runs, ablation = tmp_path / "runs", ablation_folder(tmp_path)
@@ -230,6 +232,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.mark.long
 @two_cores
 def test_a_stopped_job_is_finished_by_the_next(cluster):
     content = yaml.safe_load((cluster.folder / "experiment.yaml").read_text())

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -29,6 +31,7 @@ def test_convolutions(tmp_path: Path) -> None:
     assert len([line for line in told.splitlines() if line.startswith("|")]) == 2 + len(rows)
 
 
+@pytest.mark.long
 def test_training_steps(tmp_path: Path) -> None:
     file, figure = tmp_path / "step.json", tmp_path / "step.svg"
     sizes = ("--grid", 64, 32, 32, "--rounds", 1, "--steps", 1, "--threads", 1)

@@ -116,6 +116,7 @@ def test_mlflow_has_the_trial_its_folds_and_their_artifacts(trained):
     assert {"experiment.yaml", "split.json", "provenance.json", "controls.png"} <= names
 
 
+@pytest.mark.long
 def test_a_training_killed_halfway_ends_like_an_undisturbed_one(cohort, trained, tmp_path):
     _, undisturbed = trained
     folder = tmp_path / "work"
@@ -131,6 +132,7 @@ def test_a_training_killed_halfway_ends_like_an_undisturbed_one(cohort, trained,
     assert without_times(json.loads(again.stdout)) == without_times(undisturbed)
 
 
+@pytest.mark.long
 def test_an_ingest_killed_halfway_ends_like_an_undisturbed_one(cohort, trained, tmp_path):
     _, undisturbed = trained
     folder = tmp_path / "work"

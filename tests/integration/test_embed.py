@@ -164,6 +164,7 @@ def embedded(sixty, output: Path, on_progress, digest: str | None = None) -> Emb
     )
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @NEEDS_CORES
 def test_two_workers_find_the_same_numbers_though_both_die_on_the_way(

@@ -29,7 +29,7 @@ from isthmus.volumes.ingest import ingest
 
 # MLflow's own queries use what SQLAlchemy 2.1 calls deprecated
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
 

@@ -168,6 +168,7 @@ def test_names_that_mlflow_refuses_are_named(store):
         run.child("it's", {})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_locked_database_is_away_and_what_was_unsure_is_written_once(store, reader, monkeypatch):
     run = store.open_run("locked", "trial", "k", {})

@@ -239,6 +239,7 @@ FULL_DISK = """if True:
     """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_full_disk_is_told_of_and_leaves_the_study_intact(url: str, tmp_path: Path) -> None:
     mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'

@@ -68,6 +68,7 @@ FIRST_USER = """if True:
     """
 
 
+@pytest.mark.long
 def test_first_users_at_once_make_the_tables_once(database: PostgresServer) -> None:
     runs, studies = database.create_database("runs"), database.create_database("studies")
     users = [start_python(FIRST_USER, runs, studies, str(number)) for number in range(3)]

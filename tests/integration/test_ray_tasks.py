@@ -112,6 +112,7 @@ def test_the_piece_of_a_killed_worker_is_done_by_another(runner, tmp_path, capfd
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_workers_that_keep_dying_are_given_up_readably(runner):
     with pytest.raises(ResourceError, match=r"may die 3 times.*fewer"):
         results_of(runner, task_pieces.die, None, [0])
@@ -144,6 +145,7 @@ def test_without_a_piece_ray_is_not_asked():
     assert told == []
 
 
+@pytest.mark.long
 def test_another_process_joins_by_address(runner):
     import ray  # not before the backends, which set how
 
@@ -170,6 +172,7 @@ def test_another_process_joins_by_address(runner):
     assert (done.returncode, done.stdout, done.stderr) == (0, "[(1.0, 1.0)]\n", "")
 
 
+@pytest.mark.long
 def test_interrupted_it_ends_at_once_and_leaves_nothing(tmp_path):
     script = (
         "import signal, sys\n"

@@ -120,6 +120,7 @@ def test_nothing_of_ray_is_left_behind_and_nothing_is_done_twice(undisturbed, ta
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_worker_costs_nothing_but_time(task, undisturbed, tmp_path, rank):
     fitted, _ = undisturbed
@@ -135,6 +136,7 @@ def test_a_killed_worker_costs_nothing_but_time(task, undisturbed, tmp_path, ran
     assert told == list(range(1, N_EPOCHS + 1))
 
 
+@pytest.mark.long
 def test_workers_that_keep_dying_are_given_up_readably(task, session, tmp_path):
     execution = task.config.execution.model_copy(update={"max_failures": 0})
     config = task.config.model_copy(update={"execution": execution})
@@ -196,6 +198,7 @@ def test_ray_says_whom_it_killed_for_memory():
         assert not killed_for_memory(error)
 
 
+@pytest.mark.long
 def test_what_the_listener_raises_ends_the_workers_and_can_be_resumed(task, undisturbed, tmp_path):
     fitted, _ = undisturbed
     here = replace(task, directory=tmp_path)
@@ -249,6 +252,7 @@ def test_a_busy_cluster_is_not_waited_for_for_ever(task, session, tmp_path, monk
         ray.kill(occupant)
 
 
+@pytest.mark.long
 def test_another_process_joins_by_address(task, session, undisturbed, tmp_path):
     """The workers get the package from that process, whose folder is not theirs."""
     import ray

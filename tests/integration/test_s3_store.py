@@ -1,10 +1,12 @@
 """The volume store in an S3-style object store: the same bytes, the same model, clear refusals."""
 
+import gc
 import importlib
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,9 @@ def signed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     s3fs.S3FileSystem.clear_instance_cache()
     yield s3
     s3fs.S3FileSystem.clear_instance_cache()
+    with warnings.catch_warnings():  # said here, and not in another file's test
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

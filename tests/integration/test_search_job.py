@@ -14,7 +14,7 @@ from isthmus.study.records import OVER, TrialRecord
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(usable_cores() < 2, reason="two trials at a time need two cores"),
 ]

@@ -105,6 +105,7 @@ def test_the_phantom_without_strata_is_no_finding(
     assert n_stable <= acceptance(len(p_values), ALPHA)[1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_effect_that_is_only_age_disappears_when_age_is_declared(acceptance: Region) -> None:
