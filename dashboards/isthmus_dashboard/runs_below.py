@@ -18,8 +18,14 @@ _MOST_KEPT = 4
 class _Below:
     """What was found below a run."""
 
+    above: str
     runs: dict[str, StoredRun]
     fetched: float
+
+    def take(self, found: tuple[StoredRun, ...]) -> None:
+        """Keep runs as they are now; of those that are over, not their settings."""
+        for run in found:
+            self.runs[run.run_id] = run if run.running else replace(run, params={})
 
 
 class RunsBelow:
@@ -56,14 +62,20 @@ class RunsBelow:
         tuple of StoredRun
             In the order in which they were started; those that are over have no settings.
         """
-        now, kept = self._clock(), self._kept.pop(run_id, None)
-        if kept is None or now - kept.fetched > WHOLE_SECONDS:
-            kept = _Below({}, now)
-        ended = [one.ended for one in kept.runs.values() if one.ended is not None]
-        since = max(ended) - SKEW_SECONDS if ended else None
-        for run in reader.children(run_id, since):
-            kept.runs[run.run_id] = run if run.running else replace(run, params={})
+        kept = self._kept.get(run_id)
+        if kept is None or self._clock() - kept.fetched > WHOLE_SECONDS or self._miss(reader, kept):
+            kept = _Below(run_id, {}, self._clock())
+            kept.take(reader.children(run_id))
         self._kept[run_id] = kept
+        self._kept.move_to_end(run_id)
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return tuple(sorted(kept.runs.values(), key=lambda one: one.started or 0.0))
+
+    def _miss(self, reader: RunReader, kept: _Below) -> bool:
+        """Take what is new; say whether a run that was open has ended long ago, by its clock."""
+        ended = [one.ended for one in kept.runs.values() if one.ended is not None]
+        found = reader.children(kept.above, max(ended) - SKEW_SECONDS if ended else None)
+        was_open = {one.run_id for one in kept.runs.values() if one.running}
+        kept.take(found)
+        return not was_open <= {one.run_id for one in found}

@@ -146,7 +146,13 @@ def test_a_second_look_fetches_what_is_open_or_has_ended_since(tmp_path: Path) -
     found = {run.name: run for run in below.of(reader, search.run_id)}
     assert found["trial 3"].finished
     assert found["trial 3"].ended == now + 3 * SKEW_SECONDS
+    # by a clock that is far behind: no longer open, and not among what ended since
+    client.set_terminated(runs[4], end_time=int(1000 * (now - 9 * SKEW_SECONDS)))
+    found = {run.name: run for run in below.of(reader, search.run_id)}
+    assert found["trial 4"].finished
+    client.set_tag(runs[0], "label", "newer")
+    assert look()[1][0] == "new"
     client.delete_run(runs[2])
     clock[0] = WHOLE_SECONDS + 1
     assert look()[0] == ["trial 0", "trial 1", "trial 3", "trial 4", "trial 5"]
-    assert look()[1][0] == "new"
+    assert look()[1][0] == "newer"
