@@ -14,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from isthmus.backends import ray_train
+from isthmus.backends.permit import LOOK_SECONDS, grant, withdraw
 from isthmus.backends.ray_session import ray_session
 from isthmus.backends.ray_train import RayTrainLauncher
 from isthmus.backends.ray_worker import Noticeboard, killed_for_memory
@@ -196,6 +198,24 @@ def test_ray_says_whom_it_killed_for_memory():
     # By signal: whoever sent it.
     for error in (ActorDiedError(), WorkerCrashedError(), MemoryError(), WorkerGroupError("", {})):
         assert not killed_for_memory(error)
+
+
+@pytest.mark.long
+def test_workers_end_with_the_permit_of_the_trial_that_they_work_for(
+    task, session, tmp_path, monkeypatch
+):
+    execution = task.config.execution.model_copy(update={"max_failures": 0})
+    config = task.config.model_copy(update={"execution": execution})
+    permit = grant(tmp_path / "permits")
+    monkeypatch.setattr(ray_train, "held", lambda: permit)  # and this process is not watched
+
+    def give_up(_: EpochEvent) -> None:
+        withdraw(permit)
+        time.sleep(4 * LOOK_SECONDS)  # no epoch ends them meanwhile
+
+    long = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 99})})
+    with pytest.raises(ResourceError, match=r"execution\.max_failures.*again to go on"):
+        RayTrainLauncher().launch(replace(task, config=long, directory=tmp_path / "fold"), give_up)
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.backends.ray_worker import Noticeboard
-from isthmus.core.errors import ResourceError
+from isthmus.core.errors import NoRoom
 from isthmus.training.checkpoint import LAST_FILE
 
 
@@ -64,7 +64,7 @@ class GroupRules:
         except FileNotFoundError:
             return 0
 
-    def no_room(self, each: Mapping[str, float]) -> ResourceError:
+    def no_room(self, each: Mapping[str, float]) -> NoRoom:
         """Say that the workers were waited for in vain.
 
         Parameters
@@ -74,11 +74,11 @@ class GroupRules:
 
         Returns
         -------
-        ResourceError
+        NoRoom
             To be raised.
         """
         least = f" (or {self.sizes[0]}: execution.min_workers)" if self.is_elastic else ""
-        return ResourceError(
+        return NoRoom(
             f"The {self.sizes[-1]} workers{least} of fold {self.fold} must find room on the "
             f"cluster, but for {self.wait_minutes:g} minutes (execution.worker_wait_minutes) so "
             f"much was not free: each needs {dict(each)}. Wait for what runs there, add nodes or "

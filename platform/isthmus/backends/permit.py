@@ -19,6 +19,7 @@ from pathlib import Path
 # A process that is not wanted any more is gone after twice that.
 LOOK_SECONDS = 1.0
 _EXIT_CODE = 75
+_held: list[Path] = []
 
 
 def grant(folder: Path) -> Path:
@@ -75,10 +76,23 @@ def permitted(permit: Path) -> Iterator[None]:
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(permit, over), name="permit", daemon=True)
     watch.start()
+    _held.append(permit)
     try:
         yield
     finally:
+        _held.remove(permit)
         over.set()
+
+
+def held() -> Path | None:
+    """Name the permit by which this process works, for processes that work for it.
+
+    Returns
+    -------
+    Path or None
+        The innermost of `permitted`; None outside of it.
+    """
+    return _held[-1] if _held else None
 
 
 def _watch(permit: Path, over: threading.Event) -> None:

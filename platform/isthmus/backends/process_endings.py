@@ -22,6 +22,7 @@ _KILLED = re.compile(
     r"Selected to kill: .*?\bpid=(?P<pid>\d+)(?:, actual memory used=(?P<gb>[\d.]+)GB)?"
 )
 _SHORT_OF_MEMORY = Ending("memory", "OutOfMemory", "its process was killed for want of memory")
+_NODE_GONE = "its node has died"
 _NODE = re.compile(r"Memory on the node \(IP: (?P<ip>[^,]+),")
 
 
@@ -145,12 +146,14 @@ def ending_of_error(error: Exception) -> Ending:
     Returns
     -------
     Ending
-        ``memory``, ``died`` or ``failed``.
+        ``memory``, ``died``, ``gone`` or ``failed``.
     """
     if killed_for_memory(error):
         return _SHORT_OF_MEMORY
     # What a process raises while it is set up, such as a failing import, it would raise again.
     if isinstance(error, RayActorError) and not error.actor_init_failed:
+        if _NODE_GONE in str(error):
+            return Ending("gone", "WorkerDied", "its node is gone")
         return Ending("died", "WorkerDied", "it was killed, or its node is gone")
     lines = str(error).strip().splitlines() or ["it said nothing"]
     return Ending("failed", type(error).__name__, lines[-1])

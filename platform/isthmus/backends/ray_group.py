@@ -68,6 +68,7 @@ class _Patience:
             raise RuntimeError("refused by a worker, or halted by the driver")
         if self._waiting_since is None:
             self._waiting_since = now
+        rules.board.take_nodes()  # of a group that is over
         if now - self._waiting_since > 60.0 * rules.wait_minutes:
             raise rules.no_room(self.scaling_config.resources_per_worker)  # type: ignore[attr-defined]
         decision = super().make_decision_for_non_running_worker_group()  # type: ignore[misc]
@@ -124,6 +125,7 @@ class AnySize(_Patience, ElasticScalingPolicy):  # type: ignore[misc]
             if self._rules.board.is_wished and now - self._since < _CHECKPOINT_SECONDS:
                 return NoopDecision()
             intended, self._intended = self._intended, None
+            self._rules.board.take_nodes()  # this group ends now
             return intended
         decision = super().make_decision_for_running_worker_group(
             worker_group_state, worker_group_status
@@ -162,7 +164,7 @@ class OwnFailures(FailurePolicy):  # type: ignore[misc]
         self._rules = rules
         self._dead_nodes = dead_nodes or _dead_nodes
         self._failures: list[GroupFailure] = []
-        self._n_unstarted = 0
+        self._n_unstarted, self._unstarted_mark = 0, 0
         self._busy_since: float | None = None
 
     def make_decision(self, training_failed_error: Exception) -> FailureDecision:
@@ -184,6 +186,8 @@ class OwnFailures(FailurePolicy):  # type: ignore[misc]
             return False
         if isinstance(cause, WorkerGroupStartupTimeoutError):
             return True  # the scaling policy sees to it that this ends
+        if self._unstarted_mark != self._rules.mark:  # workers have come further since
+            self._n_unstarted, self._unstarted_mark = 0, self._rules.mark
         self._n_unstarted += 1
         passing = isinstance(cause, WorkerGroupStartupFailedError | RayError)
         return passing and self._n_unstarted <= _STARTS

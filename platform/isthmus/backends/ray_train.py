@@ -6,7 +6,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ray.train import (
 )
 
 from isthmus.backends.group_rules import GroupRules
+from isthmus.backends.permit import held, permitted
 from isthmus.backends.ray_group import GroupTrainer, refused
 from isthmus.backends.ray_session import cluster_nodes, ray_session
 from isthmus.backends.ray_worker import Noticeboard, killed_for_memory, work
@@ -60,7 +61,17 @@ class RayTrainLauncher:
 
     Starting two workers takes 10 to 20 s, so one worker is better trained by
     `isthmus.training.launch.InProcessLauncher`.
+
+    Parameters
+    ----------
+    share : WorkerShare, optional
+        What each worker reserves where the cluster is too small at the moment: nodes that were
+        there before are waited for. By default that is so from the second launch on, and the first
+        refuses what the cluster has no nodes for.
     """
+
+    def __init__(self, share: WorkerShare | None = None) -> None:
+        self._known = share
 
     def launch(self, task: TrainTask, on_epoch: EpochListener) -> FittedEncoder:
         """Train to the end, resuming what the task's folder holds.
@@ -81,9 +92,11 @@ class RayTrainLauncher:
 
         Raises
         ------
+        NoRoom
+            If the workers find no room on the cluster for ``execution.worker_wait_minutes``.
         ResourceError
-            If the workers do not fit on the cluster, find no room there for
-            ``execution.worker_wait_minutes``, or die more than ``execution.max_failures`` times.
+            If the cluster is too small for them, or they die more than
+            ``execution.max_failures`` times.
         OutOfMemory
             If a step does not fit into a worker's memory, or Ray killed workers for the node's
             memory more than ``execution.max_failures`` times.
@@ -99,7 +112,7 @@ class RayTrainLauncher:
             sizes = world_sizes(
                 task.config.training, task.workers, task.config.execution.min_workers
             )
-            share = _share(task, sizes)
+            share = self._known = self._share(task, sizes)
             task = _with_threads(task, share.threads)
             with _noticeboard(task) as board:
                 _train(task, share, _rules(task, sizes, board), on_epoch)
@@ -112,14 +125,13 @@ class RayTrainLauncher:
             )
         return fitted
 
-
-def _share(task: TrainTask, sizes: Sequence[int]) -> WorkerShare:
-    """Decide what each worker reserves: as for the most of them that there is room for now."""
-    execution, nodes = task.config.execution, cluster_nodes()
-    for workers in reversed(sizes[1:]):
-        with suppress(ResourceError):
-            return share_out(execution, workers, nodes)
-    return share_out(execution, sizes[0], nodes)
+    def _share(self, task: TrainTask, sizes: Sequence[int]) -> WorkerShare:
+        """Decide what each worker reserves: as for the most of them that there is room for now."""
+        execution, nodes = task.config.execution, cluster_nodes()
+        for workers in reversed(sizes):
+            with suppress(ResourceError):
+                return share_out(execution, workers, nodes)
+        return self._known or share_out(execution, sizes[0], nodes)
 
 
 def _rules(task: TrainTask, sizes: tuple[int, ...], board: Noticeboard) -> GroupRules:
@@ -172,12 +184,13 @@ def _train(task: TrainTask, share: WorkerShare, rules: GroupRules, on_epoch: Epo
 
 def _trainer(task: TrainTask, share: WorkerShare, rules: GroupRules) -> GroupTrainer:
     """Describe the run to Ray Train."""
-    board = rules.board
+    board, permit = rules.board, held()
 
     def work_here() -> None:
-        """Train in a worker."""
+        """Train in a worker, for as long as this process may."""
         board.join(ray.get_runtime_context().get_node_id())
-        work(task, board, ray.train.get_context().get_world_rank())
+        with permitted(permit) if permit else nullcontext():
+            work(task, board, ray.train.get_context().get_world_rank())
 
     return GroupTrainer(
         rules,
@@ -274,7 +287,14 @@ def _readable(error: BaseException, task: TrainTask) -> BaseException:
         return step_too_large(task, task.workers, "Ray killed workers, their node was short of it")
     if isinstance(error, WorkerGroupError):
         most = task.config.execution.max_failures
-        last = " ".join(str(next(iter(error.worker_failures.values()), error)).split())
+        failures = error.worker_failures.values()
+        raised = [one._base_exc for one in failures if hasattr(one, "_base_exc")]
+        # Where a worker is gone, the others raise what tells of a broken connection.
+        bug = next((one for one in raised if not isinstance(one, RuntimeError | OSError)), None)
+        if isinstance(bug, Exception):
+            return bug
+        last = next((f"{type(one).__name__}: {one}" for one in [*raised, *failures]), str(error))
+        last = " ".join(last.split())
         return ResourceError(
             f"The workers of fold {task.fold.number} may die {most} times "
             f"(execution.max_failures), but died {most + 1} times; often memory is short. The last "

@@ -197,7 +197,7 @@ class _Link:
         """Raise if Ray starts no processes any more: no trial is to blame, and none is to fail."""
         unheard = self.running.get(number) is None
         age = time.monotonic() - self.begun_at.get(number, 0.0)
-        is_stillborn = ending.kind == "died" and unheard and age < _STILLBORN_SECONDS
+        is_stillborn = ending.kind in ("died", "gone") and unheard and age < _STILLBORN_SECONDS
         self.n_stillborn = self.n_stillborn + 1 if is_stillborn else 0
         if self.n_stillborn >= _MOST_STILLBORN:
             raise ResourceError(

@@ -11,6 +11,7 @@ from typing import Any
 import ray.tune
 
 from isthmus.backends.permit import permitted
+from isthmus.backends.worker_share import WorkerShare
 from isthmus.config.experiment import ExperimentConfig
 from isthmus.config.load import Experiment
 from isthmus.report.fold_files import draw_pictures
@@ -106,7 +107,10 @@ def _launcher(experiment: Experiment) -> Launcher:
     # Brings in all of Ray Train and Ray Data.
     from isthmus.backends.ray_train import RayTrainLauncher  # noqa: PLC0415
 
-    return RayTrainLauncher()
+    execution = experiment.config.execution
+    # The search was refused if this did not fit when it began.
+    gpus = execution.gpus_per_worker if execution.device == "cuda" else 0.0
+    return RayTrainLauncher(WorkerShare(execution.threads_per_worker or 1, gpus))
 
 
 def _teller() -> TrialListener:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus.backends.submitted_job import in_submitted_job
 from isthmus.config.execution import ExecutionConfig
@@ -83,6 +84,15 @@ class TrialShare:
     def gpus(self) -> float:
         """GPUs of one trial, over its workers."""
         return self.workers * self.worker.gpus
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What each trial is told of it, below ``execution``: no other choice is made there.
+
+        Where nodes with GPUs are away for a while, ``device: auto`` would go on without.
+        """
+        device = {"device": "cuda"} if self.worker.on_gpu else {}
+        return {"threads_per_worker": self.worker.threads, "stratification_workers": 1, **device}
 
 
 def check_workers(execution: ExecutionConfig) -> None:
@@ -211,7 +221,7 @@ def share_out(
     least = execution.threads_per_worker or 1
     room = _room(nodes, least, gpus)
     asked = f"{workers} workers of {least} core{'s' if least > 1 else ''} each"
-    setting = "workers" if execution.min_workers is None else "min_workers"
+    setting = "min_workers" if (execution.min_workers or 0) > room else "workers"
     fewer_threads = ", or execution.threads_per_worker lower" if least > 1 else ""
     raise ResourceError(
         f"All training workers must fit at once, but execution asks for {asked} and there are "

@@ -289,9 +289,8 @@ def _run_folds(
     with ExitStack() as held:
         held.enter_context(ray_session(execution.address))
         share = share_out_trials(execution, cluster_nodes())
-        workers = {"threads_per_worker": share.worker.threads, "stratification_workers": 1}
         # once more: what fits into the memory is known only now
-        prepared = prepare(device_memory(execution, share), workers)
+        prepared = prepare(device_memory(execution, share), share.settings)
         plan = prepared.plan
         before = read_progress(plan, experiment.output, folder)
         progress = held.enter_context(AblationProgress(err, plan, before, share.n_trials))

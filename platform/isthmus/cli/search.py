@@ -239,11 +239,10 @@ def _run_trials(prepared: PreparedSearch, ledger: Ledger, tell: StudyListener) -
         held.enter_context(ray_session(execution.address))
         share = share_out_trials(execution, cluster_nodes())
         memory = device_memory(execution, share)
-        workers = {"threads_per_worker": share.worker.threads, "stratification_workers": 1}
         prospects = Prospects(
             trial,
             space,
-            workers,
+            share.settings,
             lambda config: why_not(config, trial.store.grid, execution.workers, memory),
         )
         progress = held.enter_context(SearchProgress(err, space, ledger.trials()))

@@ -298,7 +298,7 @@ def explain(error: ValidationError, source: str, known: Mapping[str, Any] | None
     Returns
     -------
     str
-        Each line with its place, what must hold and what was given; of many misses the first.
+        Each line with its place, what must hold and what was given; of many misses the first and their number.
     """
     items = [(_path(item["loc"]), item) for item in error.errors()[:_MOST_MISSES]]
     lines = []
@@ -313,7 +313,8 @@ def explain(error: ValidationError, source: str, known: Mapping[str, Any] | None
         given = (item["type"], item["msg"], item["input"])
         line = _what_is_wrong(path, *given, settings_paths() if known is None else known)
         lines.append(f"{source}: {path}: {line}" if path else f"{source}: {line}")
-    return "\n".join(dict.fromkeys(lines))
+    n_more = error.error_count() - len(items)
+    return "\n".join([*dict.fromkeys(lines), *([f"{source}: and {n_more} more"] if n_more else [])])
 
 
 def _is_of_type(kind: str) -> bool:

@@ -31,6 +31,10 @@ class ResourceError(IsthmusError):
     """More workers, memory or devices were asked for than there are."""
 
 
+class NoRoom(ResourceError):
+    """Room for workers was waited for in vain; it may come, as when nodes come back."""
+
+
 class FolderBusy(ResourceError):
     """Another process writes the folder, and it must be one at a time."""
 

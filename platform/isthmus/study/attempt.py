@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from isthmus.config.load import Experiment
-from isthmus.core.errors import DiskFull, FolderBusy, IsthmusError, OutOfMemory
+from isthmus.core.errors import DiskFull, FolderBusy, IsthmusError, NoRoom, OutOfMemory
 from isthmus.core.ports import TaskRunner
 from isthmus.trial.events import TrialEvent, TrialListener
 from isthmus.trial.run import Launcher, run_fold, run_trial
 
-EndingKind = Literal["finished", "failed", "memory", "disk", "died", "lost", "busy", "halted"]
+EndingKind = Literal[
+    "finished", "failed", "memory", "disk", "died", "gone", "lost", "busy", "room", "halted"
+]
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Ending:
     kind : str
         ``finished``: its folder holds a result; ``failed``: by an error that would come again;
         ``memory``: it ran out of it; ``disk``: the disk is full; ``died``: its process did;
-        ``lost``: it was ended because of something that it had no part in; ``busy``: another
-        process writes its folder; ``halted``: it was told to stop.
+        ``gone``: its process's node is; ``lost``: it was ended because of something that it had no
+        part in; ``busy``: another process writes its folder; ``room``: its workers found none on
+        the cluster; ``halted``: it was told to stop.
     error : str
         Class of the error; empty where there is none.
     message : str
@@ -129,6 +132,8 @@ def _ending_of(error: Exception) -> Ending:
         return Ending("busy", name, message)
     if isinstance(error, DiskFull):
         return Ending("disk", name, message)
+    if isinstance(error, NoRoom):
+        return Ending("room", name, message)
     if isinstance(error, IsthmusError):
         return Ending("failed", name, message)
     where = "".join(traceback.format_exception(error)[-2:])

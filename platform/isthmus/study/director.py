@@ -155,6 +155,7 @@ class Director:
         running = self._running.get(number)
         if running is None:
             return False
+        self._retries.hear(number, event)
         record = self._meter.tick(running.record)
         if isinstance(event, TrialStarted):
             leaky = event.config.volumes.normalisation.leaky
@@ -197,7 +198,7 @@ class Director:
                 self._fail(failed(record, ending.error, ending.message))
             case "memory":
                 self._retry_smaller(record, running.prospect, ending)
-            case "died" | "lost" | "busy":
+            case "died" | "gone" | "lost" | "busy" | "room":
                 self._retry(record, ending)
             case "disk":
                 self.disk_full = self.disk_full or ending.message
@@ -274,6 +275,7 @@ class Director:
         record = replace(record, attempts=record.attempts + 1)
         self._meter.begin(record.number)
         self._judge.begin(record.number)
+        self._retries.begin(record.number)
         self._running[record.number] = _Running(self._keep(record, at_once=True), prospect)
         self._tell(TrialBegun(record))
         return Assignment(record.number, prospect.experiment)
@@ -317,6 +319,8 @@ class Director:
         verdict = self._retries.after(record.number, ending)
         if verdict.again:
             self._again(record, verdict.why)
+        elif verdict.halts:
+            self.halt(verdict.why)
         else:
             self._fail(failed(record, ending.error, verdict.why))
 

@@ -159,7 +159,8 @@ def smaller_micro_batch(config: ExperimentConfig, workers: int) -> dict[str, Any
     -------
     dict of str to Any or None
         ``training.accumulation_steps``, the next larger that cuts the global batch into equal
-        parts; None if a worker computes one subject at a time already.
+        parts, for fewer workers too where ``execution.min_workers`` allows them; None if a worker
+        computes one subject at a time already.
 
     Notes
     -----
@@ -178,8 +179,11 @@ def smaller_micro_batch(config: ExperimentConfig, workers: int) -> dict[str, Any
     {'training.accumulation_steps': 3}
     """
     size, now = config.training.global_batch_size, config.training.accumulation_steps
+    least = min(config.execution.min_workers or workers, workers)
     for steps in range(now + 1, size // workers + 1):
-        if size % (steps * workers) == 0:
+        if size % (steps * workers) == 0 and (
+            least == workers or any(size % (steps * n) == 0 for n in range(least, workers))
+        ):
             return {"training.accumulation_steps": steps}
     return None
 

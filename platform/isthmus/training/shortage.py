@@ -151,7 +151,8 @@ def step_too_large(task: TrainTask, workers: int, reason: str) -> OutOfMemory:
     training = task.config.training
     size, steps = training.global_batch_size, training.accumulation_steps
     part = max(1, size // (steps * workers))
-    smaller = smaller_micro_batch(task.config, workers)
+    fewer = f", of which {workers} ran" if workers != task.workers else ""
+    smaller = smaller_micro_batch(task.config, task.workers)
     if smaller is None:
         remedy = (
             "That is the least: use a GPU or a machine with more memory, a smaller model "
@@ -160,14 +161,15 @@ def step_too_large(task: TrainTask, workers: int, reason: str) -> OutOfMemory:
     else:
         after = smaller["training.accumulation_steps"]
         remedy = (
-            f"Set training.accumulation_steps to {after}: {size // (after * workers)} at a time "
+            f"Set training.accumulation_steps to {after}: {size // (after * task.workers)} at a "
+            f"time{' with all workers' if fewer else ''} "
             "for the same global batch."
         )
     return OutOfMemory(
         f"A training step of fold {task.fold.number} must fit into memory, but with {part} "
         f"subject{'s' if part > 1 else ''} at a time it does not ({reason}): "
         f"training.global_batch_size {size} / training.accumulation_steps {steps} / "
-        f"execution.workers {workers}. {remedy}"
+        f"execution.workers {task.workers}{fewer}. {remedy}"
     )
 
 

@@ -1,8 +1,15 @@
 """How trials ended whose processes Ray killed, by what Ray 2.60 said when it did so."""
 
 import pytest
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError
 
-from isthmus.backends.process_endings import Process, endings_of_kill, process_of
+from isthmus.backends.process_endings import (
+    Process,
+    ending_of_error,
+    endings_of_kill,
+    process_of,
+)
 
 # Two trials on one machine, of which the second took 6 GB; shortened where dots stand.
 SAID = """2 worker(s) were killed due to the node running low on memory. Memory on the node \
@@ -61,3 +68,16 @@ def test_where_ray_names_no_process_all_may_have_been_killed():
 def test_tune_says_where_a_report_came_from():
     assert process_of({"pid": 672, "node_ip": HERE, "event": "{}"}) == LARGE
     assert process_of({"event": "{}"}) is None
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        ("The actor died because its node has died. Node Id: 5eed", "gone"),
+        ("The actor is dead because its worker process has died.", "died"),
+    ],
+)
+def test_a_lost_node_is_told_from_a_killed_process(why: str, kind: str) -> None:
+    told = ActorDiedError(ActorDiedErrorContext(error_message=why, actor_id=b"a" * 16))
+    assert why in str(told)
+    assert ending_of_error(told).kind == kind

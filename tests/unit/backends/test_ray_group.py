@@ -1,5 +1,6 @@
 """What Ray's controller is told when workers fail, are too few, or others come."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,16 @@ def test_workers_that_do_not_start_are_tried_again_a_few_times(cluster):
     assert decide(ControllerError(ResourceError("no room"))) is RAISE
     assert decide(ControllerError(KeyError("a bug"))) is RAISE
     assert decide(PreemptionError(PreemptionInfo(None, {}))) is RETRY
+
+
+def test_groups_that_came_further_in_between_are_tried_again_anew(cluster):
+    decide = cluster.policy.make_decision
+    unstarted = ControllerError(WorkerGroupStartupFailedError("died in its beginnings"))
+    for mark in range(5):
+        (cluster.rules.directory / LAST_FILE).touch()
+        os.utime(cluster.rules.directory / LAST_FILE, ns=(0, 10**9 * (mark + 1)))
+        assert [decide(unstarted) for _ in range(3)] == [RETRY] * 3
+    assert decide(unstarted) is RAISE
 
 
 class Room(AnySize):
@@ -248,7 +259,9 @@ def test_a_larger_group_begins_once_the_smaller_one_has_saved(tmp_path, clock, g
     assert [decide() for _ in range(12)] == [None] * 12
     assert board.is_wished
     board.grant()
+    board.join("a")
     assert decide() == 4
+    assert not board.take_nodes()  # what the next group fails by is no fault of this one's nodes
     policy.make_decision_for_non_running_worker_group()
     policy.nodes = "abcdefgh"
     assert [decide() for _ in range(12)][-1] is None

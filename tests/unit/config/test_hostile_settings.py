@@ -64,14 +64,15 @@ def test_no_more_of_a_file_is_read_than_settings_can_be(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_of_very_many_misses_the_first_are_told(tmp_path: Path) -> None:
+def test_of_very_many_misses_the_first_are_told_and_how_many_more(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(COHORT + "".join(f"k{n}: 1\n" for n in range(2000)))
     with pytest.raises(ConfigError) as caught:
         load_experiment(path)
     lines = str(caught.value).splitlines()
     assert lines[0].endswith("k0: no such setting.")
-    assert len(lines) == 50
+    assert len(lines) == 51
+    assert lines[-1].endswith("a.yaml: and 1950 more")
 
 
 def test_a_message_shows_the_start_of_a_long_value() -> None:

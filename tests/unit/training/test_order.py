@@ -4,16 +4,19 @@ import itertools
 
 import pytest
 
+from isthmus.config.load import resolve
 from isthmus.config.training import TrainingConfig
 from isthmus.core.errors import ConfigError
 from isthmus.training.order import (
     Slicing,
     epoch_batches,
     slicing,
+    smaller_micro_batch,
     steps_per_epoch,
     world_sizes,
 )
 
+COHORT = {"images": "{participant_id}_{modality}.nii.gz", "modalities": ["T1w"]}
 IDS = tuple(f"sub-{i:02d}" for i in range(11))
 
 
@@ -93,3 +96,15 @@ def test_fold_smaller_than_a_batch() -> None:
     assert steps_per_epoch(4, 4) == 1
     with pytest.raises(ConfigError, match="at most the training fold's 3 subjects, got 4"):
         steps_per_epoch(3, 4)
+
+
+def test_smaller_slices_leave_the_numbers_of_workers_that_may_run() -> None:
+    def steps(min_workers: int | None) -> dict[str, int] | None:
+        training = {"global_batch_size": 24}
+        execution = {"workers": 6, "min_workers": min_workers}
+        config = resolve({"cohort": COHORT, "training": training, "execution": execution})
+        return smaller_micro_batch(config, workers=6)
+
+    assert steps(None) == {"training.accumulation_steps": 2}
+    assert steps(4) == {"training.accumulation_steps": 2}  # 24 / 2 is cut by 4
+    assert steps(5) is None  # by none below 6

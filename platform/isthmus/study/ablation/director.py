@@ -144,6 +144,7 @@ class AblationDirector:
         unit = self._running.get(number)
         if unit is None or self._board.is_over(unit):
             return False
+        self._retries.hear(number, event)
         self._board.add_time(unit, self._clocks.passed(number), self._under.gpus)
         if self._clocks.is_due(number):
             self._board.note()
@@ -184,7 +185,7 @@ class AblationDirector:
             self.disk_full = self.disk_full or ending.message
             self._put_back(unit)
             self.halt(ending.message)
-        elif ending.kind in ("memory", "died", "lost", "busy"):
+        elif ending.kind in ("memory", "died", "gone", "lost", "busy", "room"):
             self._retry(unit, ending)
         else:
             self._fail(unit, _said(ending))
@@ -226,6 +227,7 @@ class AblationDirector:
         """Hand it out."""
         self._running[unit.number] = unit
         self._clocks.begin(unit.number)
+        self._retries.begin(unit.number)
         attempt = 1
         if unit.fold is not None:
             attempt = self._board.fold(unit).attempts + 1
@@ -289,10 +291,14 @@ class AblationDirector:
             verdict = self._after_shortage(unit, ending)
         else:
             verdict = self._retries.after(unit.number, ending)
+        if verdict.halts:
+            self._put_back(unit, n_attempts=-1)
+            self.halt(verdict.why)
+            return
         if not verdict.again:
             self._fail(unit, f"{ending.error}: {verdict.why}")
             return
-        is_busy = ending.kind == "busy"
+        is_busy = ending.kind in ("busy", "room")
         self._put_back(unit, n_attempts=-1 if is_busy else 0)
         if not self._board.is_over(unit):
             # Another process stays at a folder for longer than others take.

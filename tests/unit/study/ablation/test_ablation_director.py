@@ -7,6 +7,7 @@ import pytest
 from ablation_bench import AblationBench, config_of, plan_of
 
 from isthmus.core.errors import ConfigError
+from isthmus.core.ports import EpochEvent
 from isthmus.study.ablation.events import (
     AblationHalting,
     ArmFailed,
@@ -240,6 +241,22 @@ def test_a_folder_that_another_process_writes_is_come_back_to(bench):
     bench.write(bench.plan.runs[0], 0)
     assert bench.play_all(director) == ["a1 0 0", "a0 0 1", "a1 0 1", "a1 0 all", "a0 0 all"]
     assert bench.fold(director, "a0", 0, 0).reused
+
+
+def test_without_room_nothing_fails_and_the_rest_is_left_to_the_next_command(bench):
+    director = bench.director(n_slots=2)
+    one, two = director.next(), director.next()
+    no_room = Ending("room", "NoRoom", "the workers must find room")
+    assert director.hear(one.number, EpochEvent(0, 1, 2, {"train_loss": 0.25}, 10.0))
+    director.end(two.number, no_room)  # the other one gets further: it waits its turn
+    assert "waits its turn" in bench.events(UnitRetried)[0].why
+    director.end(director.next().number, no_room)
+    assert director.why_halted == "the workers must find room"
+    director.end(one.number, Ending("halted"))
+    assert director.next() == "done"
+    assert {fold.state for fold in director.progress.folds} == {"waiting"}
+    assert director.is_interrupted
+    assert bench.director().next().number == one.number
 
 
 def test_a_full_disk_halts_and_leaves_what_can_go_on(bench):
