@@ -75,7 +75,7 @@ class ExecutionConfig(Settings):
         2,
         ge=0,
         description="Worker failures after which a fold is given up; a node that is lost is none, "
-        "as long as a checkpoint was written since the one before.",
+        "as long as the training has come further since the one before.",
     )
     ingest_processes: int | None = Field(
         None, ge=1, description="Processes that read images; none given: one a core."
