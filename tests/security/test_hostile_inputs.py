@@ -177,9 +177,47 @@ def test_columns_of_objects_are_no_numbers_and_are_not_unpickled(tmp_path):
     pq.write_table(pa.table({"participant_id": ["a", "b"], "z": [planted, planted]}), path)
     with pytest.raises(StratificationError, match="must be of numbers"):
         load_embeddings(path)
-    lists = pa.array([[1.0], [2.0]], pa.list_(pa.float64()))
-    pq.write_table(pa.table({"participant_id": ["a", "b"], "z": lists}), path)
-    with pytest.raises(StratificationError, match="must be of numbers"):
+
+
+@pytest.mark.parametrize("encoder", [{}, {"isthmus.encoder_id": "e"}])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.float64()),
+        pa.large_list(pa.float64()),
+        pa.list_(pa.float64(), 2_000_000),
+        pa.struct({"a": pa.list_(pa.float64())}),
+        pa.map_(pa.int32(), pa.float64()),
+    ],
+    ids=str,
+)
+def test_one_row_of_many_values_is_refused_before_it_is_read(tmp_path, kind, encoder):
+    """Some hundred bytes that become 16 MB: a row of a list may hold any number of values."""
+    zeros = np.zeros(2_000_000)
+    if pa.types.is_struct(kind):
+        rows = [{"a": zeros}]
+    elif pa.types.is_map(kind):
+        rows = [[(n, 0.0) for n in range(1000)]]
+    else:
+        rows = [zeros]
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"participant_id": ["a"], "role": ["train"], "z": pa.array(rows, kind)})
+    pq.write_table(table.replace_schema_metadata(encoder), path)
+    del table, rows, zeros
+    before = pa.total_allocated_bytes()
+    with at_most(MEBIBYTE), pytest.raises(StratificationError, match="'z' holds lists or records"):
+        load_embeddings(path)
+    assert pa.total_allocated_bytes() - before < MEBIBYTE
+
+
+def test_values_are_counted_by_column_and_group_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding_table, "_MOST_VALUES", 20)
+    path = tmp_path / "x.parquet"
+    ids = [f"s{n}" for n in range(10)]
+    pq.write_table(pa.table({"participant_id": ids, "z": np.arange(10.0)}), path, row_group_size=3)
+    assert load_embeddings(path).values.shape == (10, 1)
+    monkeypatch.setattr(embedding_table, "_MOST_VALUES", 19)
+    with pytest.raises(StratificationError, match="at most 19 values, but the file declares 20"):
         load_embeddings(path)
 
 

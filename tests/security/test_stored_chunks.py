@@ -1,6 +1,7 @@
 """A volume store that lies is refused before anything of it is decoded."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from isthmus.config.load import load_experiment
 from isthmus.core.errors import ConfigError, ImageError
 from isthmus.volumes.ingest import ingest
 from isthmus.volumes.store import open_store
-from isthmus.volumes.stored_chunks import require_own_array
+from isthmus.volumes.stored_chunks import ChunkForm, require_own_array
 
 SOURCES = Path(__file__).resolve().parents[2] / "platform"
 CHUNK = "development/volumes/c/0/0/0/0/0"
@@ -53,10 +54,25 @@ def _first(store: Path) -> str:
     return json.loads((store / "development/records/000000.json").read_text())["participant_id"]
 
 
+def test_the_checksum_of_these_tests_is_the_one_that_is_kept(store):
+    raw = (store / CHUNK).read_bytes()
+    assert struct.unpack("<I", raw[-4:]) == (crc32c(raw[:-4]),)
+
+
 def test_a_sound_store_is_read_and_each_chunk_has_a_checksum(store):
     assert np.isfinite(read(store)).all()
     codecs = json.loads((store / METADATA).read_text())["codecs"]
     assert [codec["name"] for codec in codecs] == ["bytes", "blosc", "crc32c"]
+
+
+def crc32c(content: bytes) -> int:
+    """What zarr keeps behind a chunk."""
+    value = 0xFFFFFFFF
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
 
 
 def damaged(raw: bytes, how: str) -> bytes:
@@ -75,6 +91,9 @@ def damaged(raw: bytes, how: str) -> bytes:
             return raw[:4] + struct.pack("<I", 2**31 - 17) + raw[8:]
         case "comes out as nothing":
             return raw[:4] + struct.pack("<I", 0) + raw[8:]
+        case "goes on into its checksum":  # which is right of what stands before it
+            body = raw[:12] + struct.pack("<I", len(raw)) + raw[16:-4]
+            return body + struct.pack("<I", crc32c(body))
         case "goes on for 2 GiB":
             return raw[:12] + struct.pack("<I", 2**31 - 1) + raw[16:]
         case _:
@@ -92,6 +111,7 @@ def damaged(raw: bytes, how: str) -> bytes:
         "comes out as 2 GiB",
         "comes out as nothing",
         "goes on for 2 GiB",
+        "goes on into its checksum",
         "zeros",
     ],
 )
@@ -99,6 +119,14 @@ def test_a_chunk_that_lies_is_no_image(store, how):
     chunk = store / CHUNK
     chunk.write_bytes(damaged(chunk.read_bytes(), how))
     with pytest.raises(ImageError, match=r"lost or damaged; remove development/records/000000"):
+        read(store)
+
+
+def test_no_more_of_a_chunk_is_read_than_there_may_be(store):
+    """A file with a hole in it takes no room, and is of any length."""
+    with (store / CHUNK).open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(ImageError, match="lost or damaged"):
         read(store)
 
 
@@ -165,6 +193,17 @@ def changed(content: dict, how: str) -> dict:
             return {**content, "data_type": "string"}
         case "chunks elsewhere":
             return {**content, "chunk_key_encoding": {"name": "v2"}}
+        case "chunks elsewhere, with our separator":
+            encoding = {"name": "v2", "configuration": {"separator": "/"}}
+            return {**content, "chunk_key_encoding": encoding}
+        case "edges without end":
+            return {**content, "shape": [float("inf"), *content["shape"][1:]]}
+        case "edges that are no whole numbers":
+            return {**content, "shape": [float(edge) for edge in content["shape"]]}
+        case "a codec that cannot be set so":
+            codecs = [dict(codec) for codec in content["codecs"]]
+            codecs[1]["configuration"] = {"cname": "none"}
+            return {**content, "codecs": codecs}
         case "a group":
             return {**content, "node_type": "group"}
         case _:
@@ -181,6 +220,10 @@ def changed(content: dict, how: str) -> dict:
         "a huge grid",
         "text",
         "chunks elsewhere",
+        "chunks elsewhere, with our separator",
+        "edges without end",
+        "edges that are no whole numbers",
+        "a codec that cannot be set so",
         "a group",
         "nothing",
     ],
@@ -206,12 +249,65 @@ def test_an_array_of_the_second_format_is_not_opened(store):
 
 @pytest.mark.parametrize(
     "change",
-    [{"grid": [1, 2]}, {"grid": None}, {"affine": "x"}, {"declared": None}, {"modalities": 3}],
+    [
+        {"grid": [1, 2]},
+        {"grid": None},
+        {"grid": [float("inf"), 16, 16]},
+        {"grid": [16.0, 16, 16]},
+        {"grid": [10**5] * 3},
+        {"affine": "x"},
+        {"affine": [[float("inf")] * 4] * 4},
+        {"affine": [[0.0] * 4] * 4},
+        {"affine": [[10**400] * 4] * 4},
+        {"declared": None},
+        {"declared": {}},
+        {"modalities": 3},
+        {"modalities": []},
+        {"modalities": [[]]},
+        {"reference": None},
+        {"mask_digest": 1},
+    ],
 )
 def test_settings_that_cannot_be_are_said_so(store, change):
     file = store / "store.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ConfigError, match=r"store\.json: must be as isthmus ingest wrote it"):
+        open_store(str(store))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mask": 1},
+        {"resample": "no"},
+        {"min_finite_share": float("nan")},
+        {"min_mask_coverage": 2},
+        {"storage_dtype": "object"},
+        {"storage_dtype": []},
+        {"missing_modalities": {}},
+        {"more": float("inf")},
+    ],
+    ids=str,
+)
+def test_declared_settings_that_cannot_be_are_said_so(store, change):
+    file = store / "store.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "declared": {**content["declared"], **change}}))
+    with pytest.raises(ConfigError, match=r"store\.json: must be as isthmus ingest wrote it"):
+        open_store(str(store))
+
+
+@pytest.mark.parametrize("name", ["store.json", METADATA])
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"9" * 5000, b"{", b""])
+def test_a_file_that_is_no_json_is_said_so(store, name, content):
+    (store / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{name}: must be JSON as isthmus ingest wrote it"):
+        open_store(str(store))
+
+
+def test_a_small_file_that_is_large_is_not_read(store):
+    os.truncate(store / "store.json", 2**40)
+    with pytest.raises(ConfigError, match=r"store\.json: must have at most"):
         open_store(str(store))
 
 
@@ -235,4 +331,4 @@ def test_stores_of_before_there_were_checksums_are_ours():
         fill_value=float("nan"),
     )
     metadata = json.loads(json.dumps(array.metadata.to_dict()))
-    assert require_own_array(metadata, "here") == 4 * 5 * 6 * 2
+    assert require_own_array(metadata, "here") == ChunkForm(4 * 5 * 6 * 2, checksum_bytes=0)

@@ -8,14 +8,26 @@ was meant, and a regression would not tell.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Literal
 
+from isthmus.cohort.missing_codes import CERTAIN, suspects
+from isthmus.cohort.near_numbers import are_bands, why_no_number
 from isthmus.cohort.tables import MISSING, TextTable, is_number
 from isthmus.core.errors import CohortError
 
-Use = Literal["regressor", "category", "label"]
-_LABELS = ("cohort.group_by", "cohort.kinship", "cohort.site")
-_CATEGORIES = ("cohort.categorical_phenotypes",)
+Use = Literal["label", "regressor", "category", "stratum"]
+_USES: dict[str, Use] = {
+    "cohort.group_by": "label",
+    "cohort.kinship": "label",
+    "cohort.site": "label",
+    "cohort.categorical_phenotypes": "category",
+    "cohort.stratify_by": "stratum",
+}
+# A use comes before those that ask less of a column.
+_ORDER: tuple[Use, ...] = ("label", "regressor", "category", "stratum")
+# A column to stratify by that has more values is one of numbers, which are cut at terciles.
+_MOST_STRATA = 12
 _MEANS_MISSING = frozenset(
     {".", "..", "-", "--", "?", "missing", "null", "nil", "na", "n.a.", "n.a", "<na>", "nan"}
     | {"not available", "k.a.", "k. a."}
@@ -24,22 +36,13 @@ _SPREADSHEET_ERRORS = frozenset(
     {"#n/a", "#na", "#nv", "#div/0!", "#value!", "#wert!", "#ref!", "#bezug!", "#name?"}
     | {"#num!", "#zahl!", "#null!", "#spill!", "#calc!"}
 )
-_MISSING_CODE = re.compile(r"-99+(?:\.0*)?")
 _MADE_NUMBER = re.compile(r"[0-9]+\.0+|[0-9](?:\.[0-9]+)?E\+[0-9]+")
-_MONTH = "(?:jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*"
-_DATE = re.compile(
-    r"[0-9]{1,4}([./-])[0-9]{1,2}\1[0-9]{1,4}([t ][0-9:.]+z?)?"
-    rf"|[0-9]{{1,2}}[-. /]*{_MONTH}\.?([-. /]*[0-9]{{2,4}})?|{_MONTH}[-. /]*[0-9]{{1,4}}"
-    r"|[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?"
+# Any other writing of a number, such as 0e12, may as well be a label.
+_DECIMAL = re.compile(
+    r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40}|[1-9](?:\.[0-9]{1,40})?E\+[0-9]{1,3})"
 )
-_SEPARATED = re.compile(r"\(?[+-]?[0-9][0-9.,'\u2019_ ]*\)?|[+-]?[.,][0-9]+")
-_WITH_UNIT = re.compile(
-    r"[<>≤≥~=]*\s*[+-]?[0-9][0-9., ]*(?:%|‰|°|[+]|y|yrs?|years?|jahre|months?|weeks?|days?|hrs?|min"
-    r"|kg|mg|lbs?|cm|mm|ml|mmhg|bpm|kg/m2|points?|iq)?\.?"
-)
-_NOT_FINITE = re.compile(r"[+-]?inf(inity)?|0x[0-9a-f]+|[+-]?[0-9.]+e[+-]?[0-9]+")
-# Nothing longer is a number that somebody wrote; the patterns take time in the square of it.
-_LONGEST_NUMBER = 40
+_GENOTYPE = re.compile(r"([a-z])[/|]?\1", re.IGNORECASE)
+_CARRIER = frozenset("+-/ ")
 _SHOWN = 3
 
 
@@ -52,18 +55,19 @@ def require_unambiguous(table: TextTable, declared: Mapping[str, Sequence[str]])
         With a column ``participant_id`` and those that are declared.
     declared : Mapping of str to sequence of str
         Columns by the setting that names them; what the others hold changes no result. Families,
-        kin and sites are labels, `cohort.categorical_phenotypes` are words, and all others are
-        variables of a regression: numbers, or words that become indicators.
+        kin and sites are labels, `cohort.categorical_phenotypes` are words, `cohort.stratify_by`
+        are words or numbers of many values, and all others are variables of a regression:
+        numbers, or words that become indicators.
 
     Raises
     ------
     CohortError
         With the line, column and value of the first doubts: words that mean a missing value but
-        are none of `MISSING`; errors of a spreadsheet; quotes around a cell; values that differ by
-        case, blanks or leading zeros alone; a column of a regression that mixes numbers with
-        words, dates, units or decimal commas, or holds a code such as -999 among values that are
-        not negative; a column without a value; participants' labels that a spreadsheet made
-        numbers of, or that look alike.
+        are none of `MISSING`; errors of a spreadsheet; quotes around a cell; words or labels that
+        differ by case, blanks or the zeros of a number alone; a column of a regression that mixes
+        numbers with words, dates, units or decimal commas; numbers that hold a code such as -999
+        and are not negative otherwise; a column without a value; participants' labels that a
+        spreadsheet made numbers of, or that look alike.
     """
     doubts = [
         f"line {line}, column 'participant_id': {why}" for line, why in _doubtful_labels(table)
@@ -103,13 +107,9 @@ def _uses(declared: Mapping[str, Sequence[str]]) -> dict[str, Use]:
     """Say what each column is used for; a label is one whatever else names it."""
     uses: dict[str, Use] = {}
     for setting, columns in declared.items():
+        use = _USES.get(setting, "regressor")
         for name in columns:
-            if setting in _LABELS:
-                uses[name] = "label"
-            elif setting not in _CATEGORIES:
-                uses[name] = "label" if uses.get(name) == "label" else "regressor"
-            else:
-                uses.setdefault(name, "category")
+            uses[name] = min(use, uses.get(name, use), key=_ORDER.index)
     return uses
 
 
@@ -125,7 +125,7 @@ def _doubtful_labels(table: TextTable) -> Iterator[tuple[int, str]]:
                 f"{label!r} looks like a label that a spreadsheet made a number of; write it as "
                 "the images are named",
             )
-        known, where = first.setdefault(_folded(label, keep_case=True), (label, line))
+        known, where = first.setdefault(_folded(label), (label, line))
         if known != label:
             yield line, f"{label!a} looks like {known!a} of line {where}; name them apart"
 
@@ -143,42 +143,48 @@ def _doubts(table: TextTable, name: str, use: Use) -> list[tuple[int, str]]:
     found = list(_wrong_words(cells))
     if found:
         return found
-    numbers = [(line, float(cell)) for line, cell in cells if is_number(cell)]
-    if use == "regressor" and len(numbers) == len(cells):
+    numeric = all(is_number(cell) for _, cell in cells)
+    if use != "label" and numeric:
         return list(_codes(cells))
-    if use == "regressor":
-        found = list(_no_numbers(cells, len(numbers)))
-    return found or list(_alike(cells, use == "label"))
+    many = len({cell for _, cell in cells}) > _MOST_STRATA
+    if use == "regressor" or (use == "stratum" and many):
+        found = list(_no_numbers(cells))
+    return found or list(_alike(cells))
 
 
 def _wrong_words(cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Find what means that there is no value, and what is quoted."""
+    # Where some carry an allele (+), the others do not (-).
+    carried = any("+" in cell and _CARRIER.issuperset(cell) for _, cell in cells)
     for line, cell in cells:
         if _is_quoted(cell):
             yield line, _QUOTED.format(cell)
         elif cell.casefold() in _SPREADSHEET_ERRORS:
             yield line, f"{cell!r} is an error of the spreadsheet; mend its formula, or write n/a"
-        elif cell.casefold() in _MEANS_MISSING:
+        elif cell.casefold() in _MEANS_MISSING and not (carried and set(cell) == {"-"}):
             yield line, f"{cell!r} must be n/a if the value is missing"
 
 
 def _codes(cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Find codes of missing values among numbers that are otherwise not negative."""
-    coded = [(line, cell) for line, cell in cells if _MISSING_CODE.fullmatch(cell)]
-    rest = [cell for _, cell in cells if not _MISSING_CODE.fullmatch(cell)]
-    if coded and rest and all(float(cell) >= 0 for cell in rest):
-        for line, cell in coded:
+    values = {float(cell) for _, cell in cells}
+    codes = suspects(values)
+    where = "where no other value is" if values == codes else "among values that are not negative"
+    for line, cell in cells:
+        if float(cell) in codes & CERTAIN:
             yield (
                 line,
-                f"{cell} among values that are not negative looks like a code for a missing one; "
+                f"{cell} {where} looks like a code for a missing one; "
                 "write n/a (or, if it was measured, add a constant to the column)",
             )
 
 
-def _no_numbers(cells: list[tuple[int, str]], n_numbers: int) -> Iterator[tuple[int, str]]:
+def _no_numbers(cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Find cells that are nearly numbers, and those that differ in kind from most others."""
+    n_numbers = sum(is_number(cell) for _, cell in cells)
+    bands = are_bands([cell for _, cell in cells])
     for line, cell in cells:
-        why = None if is_number(cell) else _why_no_number(cell)
+        why = None if is_number(cell) else why_no_number(cell, bands)
         if why is not None:
             yield line, f"{cell!r:.60} {why}"
         elif n_numbers and is_number(cell) != (2 * n_numbers >= len(cells)):
@@ -190,33 +196,12 @@ def _no_numbers(cells: list[tuple[int, str]], n_numbers: int) -> Iterator[tuple[
             )
 
 
-def _why_no_number(cell: str) -> str | None:
-    """Say why what looks like a number is none; None of any other word."""
-    if len(cell) > _LONGEST_NUMBER:
-        return None
-    text = (
-        unicodedata.normalize("NFKC", cell).replace("\u2212", "-").replace("\u200b", "").casefold()
-    )
-    if _DATE.fullmatch(text):
-        return "is a date or a time; write a number, such as the age in years"
-    if _NOT_FINITE.fullmatch(text):
-        return "is no finite decimal number"
-    if is_number(text):
-        return "has characters that only look like a number's; type it anew"
-    if _SEPARATED.fullmatch(text):
-        return "has a comma, a blank or another sign in it; write it like 1234.5"
-    if _WITH_UNIT.fullmatch(text):
-        return "has a unit or a sign; write the number alone, and the unit in the column's name"
-    return None
-
-
-def _alike(cells: list[tuple[int, str]], by_number: bool) -> Iterator[tuple[int, str]]:
+def _alike(cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Find each value that differs from another in its writing alone."""
-    first: dict[str, tuple[str, int]] = {}
+    first: dict[str | Decimal, tuple[str, int]] = {}
     told = set()
     for line, cell in cells:
-        key = str(float(cell)) if by_number and is_number(cell) else _folded(cell)
-        known, where = first.setdefault(key, (cell, line))
+        known, where = first.setdefault(_meant(cell), (cell, line))
         if known != cell and cell not in told:
             told.add(cell)
             yield (
@@ -226,12 +211,20 @@ def _alike(cells: list[tuple[int, str]], by_number: bool) -> Iterator[tuple[int,
             )
 
 
+def _meant(cell: str) -> str | Decimal:
+    """Give what is equal for two writings of one value: exact numbers, or folded words."""
+    if _DECIMAL.fullmatch(cell):
+        return Decimal(cell)
+    plain = _folded(cell)
+    # Case tells alleles apart: AA, Aa and aa.
+    return plain if _GENOTYPE.fullmatch(plain) else plain.casefold()
+
+
 def _is_quoted(cell: str) -> bool:
     """Tell a cell that a program put into quotes."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
-def _folded(text: str, keep_case: bool = False) -> str:
-    """Bring values that look alike into one form."""
-    plain = " ".join(unicodedata.normalize("NFKC", text).replace("\u200b", "").split())
-    return plain if keep_case else plain.casefold()
+def _folded(text: str) -> str:
+    """Bring values that look alike into one form, but for their case."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("\u200b", "").split())

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from isthmus.cohort.excerpt import a_few
+from isthmus.cohort.missing_codes import suspects
 from isthmus.cohort.participants import Participants
 
 # Days since 1900 as spreadsheets count them: of 1927 to 2064.
 _DAYS = (10_000, 60_000)
 _NAMES_A_DATE = re.compile(r"date|birth|dob|geburt|datum", re.IGNORECASE)
 _LEVELS_SHOWN = 5
+_FAR = (99, 999, 9999)
 
 
 def column_notes(participants: Participants) -> tuple[str, ...]:
@@ -79,10 +81,19 @@ def _odd(name: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> I
             f"Column '{name}' has {days[0]:.0f}, which may be a spreadsheet's number of a date "
             f"({when.date()})."
         )
-    rest = values[values != -9]
-    if 0 < rest.size < values.size and rest.min() >= 0:
-        yield f"Column '{name}' has -9 among values that are not negative: is it a missing one?"
-    highest = values.max()
-    rest = values[values != highest]
-    if highest in (99, 999, 9999) and rest.size and rest.max() < highest / 3:
-        yield f"Column '{name}' has {highest:g} far above all other values: is it a missing one?"
+    codes = suspects(values.tolist())
+    if codes:
+        shown = ", ".join(f"{code:g}" for code in sorted(codes, reverse=True))
+        where = (
+            "only" if len(codes) == len(np.unique(values)) else "among values that are not negative"
+        )
+        ask = "is it a missing one" if len(codes) == 1 else "are they missing ones"
+        yield f"Column '{name}' has {shown} {where}: {ask}?"
+    for sign, side in ((1, "above"), (-1, "below")):
+        end = (sign * values).max()
+        rest = sign * values[sign * values != end]
+        if end in _FAR and rest.size and rest.max() < end / 3 and sign * end not in codes:
+            yield (
+                f"Column '{name}' has {sign * end:g} far {side} all other values: is it a missing "
+                "one?"
+            )

@@ -156,8 +156,14 @@ def discover(folder: Path) -> Discovery:
         site = None
     confounds, notes = _confounds(table)
     phenotypes, categories, more = _phenotypes(table, {*confounds, group_by, kinship, site})
-    proposed = {"cohort.phenotypes": phenotypes, "cohort.confounds": confounds}
-    doubts = ambiguous_columns(text, {**proposed, "cohort.categorical_phenotypes": categories})
+    # Families and kin are no columns to leave out: whoever loads the proposal is told of theirs.
+    proposed = {
+        "cohort.phenotypes": phenotypes,
+        "cohort.categorical_phenotypes": categories,
+        "cohort.confounds": confounds,
+        "cohort.site": (site,) if site else (),
+    }
+    doubts = ambiguous_columns(text, proposed)
     more += [f"Column '{name}' is left out until it is mended: {doubts[name]}." for name in doubts]
     complete = frozenset.intersection(*layout.modalities.values())
     return Discovery(
@@ -168,7 +174,7 @@ def discover(folder: Path) -> Discovery:
         next((name for name in _MASKS if (folder / name).is_file()), None),
         group_by,
         kinship,
-        site,
+        None if site in doubts else site,
         tuple(name for name in phenotypes if name not in doubts),
         tuple(name for name in categories if name not in doubts),
         tuple(name for name in confounds if name not in doubts),

@@ -95,7 +95,7 @@ def read_seal(store_folder: Path) -> Seal | None:
         intact = content["digest"] == seal.digest
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CohortError(
             f"{path}: must be a lockbox's seal, but cannot be read: {error}."
         ) from None

@@ -24,10 +24,10 @@ MISSING = frozenset({"n/a", "N/A", "NA", "NaN", "nan", ""})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LONGEST_LABEL = 100
 # Of hidden files, and of what a spreadsheet computes when it opens a table of ours.
-_NO_BEGINNING = (".", "=", "+", "@")
+_NO_BEGINNING = re.compile(r"[.=+@]|-(?![0-9]+\Z)")
 _MOST_BYTES = 2**29
 _SHOWN = 20
-_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", "  ": "blanks"}
+_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "blanks"}
 Row = tuple[int, tuple[str, ...]]
 """A line's number, and its cells."""
 
@@ -172,9 +172,9 @@ def as_frame(table: TextTable, keep_text: Sequence[str] = ()) -> pd.DataFrame:
         if not _names_a_file(label):
             raise CohortError(
                 f"{table.path}: line {line}: a participant_id becomes part of file names, so it "
-                "must have no '/', '\\' or control character, begin with none of . = + @ and be at "
-                f"most {_LONGEST_LABEL} characters long, got {label!r:.120}. Rename the "
-                "participant."
+                "must have no '/', '\\' or control character, begin with none of . = + @, nor with "
+                f"- unless digits alone follow, and be at most {_LONGEST_LABEL} characters long, "
+                f"got {label!r:.120}. Rename the participant."
             )
         lines[label].append(line)
     twice = {label: where for label, where in lines.items() if len(where) > 1}
@@ -249,18 +249,18 @@ def _read_text(path: Path) -> str:
 
 def _without_empty_columns(numbered: list[Row]) -> list[Row]:
     """Leave out cells at the ends of lines that have neither a column's name nor a value."""
-    width = len(numbered[0][1])
-    while width and not numbered[0][1][width - 1]:
-        if any(len(row) >= width and row[width - 1] for _, row in numbered):
-            break
-        width -= 1
+    n_columns = len(numbered[0][1])
+    width = max(
+        next((place for place in range(min(len(row), n_columns), 0, -1) if row[place - 1]), 0)
+        for _, row in numbered
+    )
     return [(n, row[:width] if not any(row[width:]) else row) for n, row in numbered]
 
 
 def _names_a_file(label: str) -> bool:
     """Tell a label that stays one visible name in a folder."""
     return (
-        not label.startswith(_NO_BEGINNING)
+        not _NO_BEGINNING.match(label)
         and len(label) <= _LONGEST_LABEL
         and all(character not in "/\\" and character.isprintable() for character in label)
     )

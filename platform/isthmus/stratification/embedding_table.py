@@ -183,17 +183,37 @@ def require_readable(path: Path) -> None:
     Raises
     ------
     StratificationError
-        If it declares more than 2**29 values.
+        If it declares more than 2**29 values, or a column of lists or other nested values.
     OSError, pyarrow.ArrowException
         If it cannot be read, or is no parquet file.
     """
     declared = pq.read_metadata(path)
-    n_rows, n_columns = int(declared.num_rows), int(declared.num_columns)
-    if n_rows * n_columns > _MOST_VALUES:
+    fields = pq.read_schema(path)
+    columns = [declared.schema.column(number) for number in range(declared.num_columns)]
+    # A value of a list is a row too, and one row may have any number of them.
+    nested = [field.name for field in fields if pa.types.is_nested(field.type)]
+    nested += [column.path for column in columns if column.max_repetition_level > 0]
+    if nested:
+        raise StratificationError(
+            f"{path}: every column must be of numbers or text, but {nested[0]!r} "
+            "holds lists or records. Write each number into a column of its own."
+        )
+    n_values = _count_values(declared)
+    if n_values > _MOST_VALUES:
         raise StratificationError(
             f"{path}: embeddings must have at most {_MOST_VALUES:,} values, but the file declares "
-            f"{n_rows:,} rows of {n_columns:,} columns. Leave out what is no embedding."
+            f"{n_values:,} in {len(columns):,} columns. Leave out what is no embedding."
         )
+
+
+def _count_values(declared: Any) -> int:
+    """Count the values that a file's directory speaks of, whichever of its counts is larger."""
+    n_values = 0
+    for number in range(declared.num_row_groups):
+        group = declared.row_group(number)
+        for place in range(group.num_columns):
+            n_values += max(int(group.column(place).num_values), int(group.num_rows), 0)
+    return max(n_values, int(declared.num_rows) * int(declared.num_columns))
 
 
 def load_parquet(path: Path) -> EmbeddingTable:
@@ -223,15 +243,33 @@ def load_parquet(path: Path) -> EmbeddingTable:
         raise StratificationError(f"{path}: must be a parquet file: {error}") from None
     encoder_id = (table.schema.metadata or {}).get(METADATA_KEY)
     names = [name for name in table.column_names if name.startswith(_PREFIX)]
-    if encoder_id is None or not names or not {"participant_id", "role"} <= {*table.column_names}:
+    if encoder_id is None or not names or not _is_own(table):
         raise StratificationError(
-            f"{path}: must be an embedding table (columns participant_id, role and "
-            f"{_PREFIX}0 ..., encoder in the metadata), got columns {table.column_names[:5]}."
+            f"{path}: must be an embedding table (columns participant_id and role of text, "
+            f"{_PREFIX}0 ... of numbers, encoder in the metadata), got columns "
+            f"{table.column_names[:5]}."
         )
     values = np.column_stack([table.column(name).to_numpy() for name in names])
     return EmbeddingTable(
-        encoder_id.decode(),
+        encoder_id.decode(errors="replace"),
         tuple(table.column("participant_id").to_pylist()),
         values,
         tuple(table.column("role").to_pylist()),
+    )
+
+
+def _is_own(table: Any) -> bool:
+    """Tell whether the columns that are read are there once, of the types that are written."""
+    names, kinds = table.column_names, pa.types
+    for name in ("participant_id", "role"):
+        if names.count(name) != 1 or table.column(name).null_count:
+            return False
+        kind = table.schema.field(name).type
+        kind = kind.value_type if kinds.is_dictionary(kind) else kind
+        if not (kinds.is_string(kind) or kinds.is_large_string(kind)):
+            return False
+    numbers = [name for name in names if name.startswith(_PREFIX)]
+    found = [table.schema.field(name).type for name in dict.fromkeys(numbers)]
+    return len(found) == len(numbers) and all(
+        kinds.is_floating(kind) or kinds.is_integer(kind) for kind in found
     )

@@ -177,7 +177,7 @@ def _require_comparable_voxels(space: Space, name: str, cohort: Space) -> None:
 
 def _require_coverage(coverage: float, name: str, least: float) -> None:
     """Refuse an image that leaves too much of the mask empty."""
-    if coverage < least:
+    if not coverage >= least:  # so that of NaN too
         raise ImageError(
             f"{name}: at least {least:g} of the cohort's mask must have non-zero values, got "
             f"{coverage:.3g}; it is not aligned or not whole (volumes.min_mask_coverage)."

@@ -25,7 +25,6 @@ from isthmus.volumes.layout import (
     STORE_FILE,
     VERDICTS_FILE,
     Place,
-    StoreSettings,
     read_settings,
     require_rows,
     write_settings,
@@ -35,9 +34,10 @@ from isthmus.volumes.lock import LOCK_FILE, ingest_lock
 from isthmus.volumes.membership import assign_places
 from isthmus.volumes.nifti import TooLargeError
 from isthmus.volumes.records import discard, has_volumes, is_accepted, read_records, record_name
-from isthmus.volumes.reference import require_same, resolve_settings
+from isthmus.volumes.reference import mend_mask, require_same, resolve_settings
 from isthmus.volumes.sources import Sources, image_sources
 from isthmus.volumes.store import open_store
+from isthmus.volumes.stored_settings import StoreSettings
 from isthmus.volumes.subject import (
     SubjectOutcome,
     SubjectTask,
@@ -161,10 +161,11 @@ def _require_own_folder(location: StoreLocation) -> None:
 def _settings(location: StoreLocation, experiment: Experiment, sources: Sources) -> StoreSettings:
     """Decide on the store's settings at the first ingest, and hold to them ever after."""
     settings = read_settings(location)
+    images = [source for items in sources.values() for source in items]
     if settings is not None:
         require_same(settings, experiment, location.url)
+        mend_mask(location, settings, experiment, images)
         return settings
-    images = [source for items in sources.values() for source in items]
     settings, mask_DHW = resolve_settings(experiment, images)
     write_settings(location, settings, mask_DHW)
     return settings

@@ -16,31 +16,24 @@ Layout, in a folder or behind an fsspec URL::
     verdicts.tsv, complete.json     written last
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
-from isthmus.core.digest import digest_of
 from isthmus.core.errors import ConfigError
 from isthmus.volumes.examine import Rules
 from isthmus.volumes.location import StoreLocation, readable
-from isthmus.volumes.space import Space
-from isthmus.volumes.stored_chunks import (
-    CheckedChunks,
-    chunk_codecs,
-    require_own_array,
-    require_own_mask,
-)
+from isthmus.volumes.stored_chunks import CheckedChunks, chunk_codecs, not_ours, require_own_array
+from isthmus.volumes.stored_mask import read_mask, write_mask
+from isthmus.volumes.stored_settings import StoreSettings, parse_settings
 
 Partition = Literal["development", "lockbox"]
 PARTITIONS: tuple[Partition, ...] = ("development", "lockbox")
 STORE_FILE, INDEX_FILE, COMPLETE_FILE = "store.json", "index.json", "complete.json"
 VERDICTS_FILE = "verdicts.tsv"
-_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -57,48 +50,6 @@ class Place:
 
     partition: Partition
     row: int
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What every image of a store was made to be.
-
-    Attributes
-    ----------
-    declared : Mapping
-        The settings as the experiment has them, and the mask file's digest.
-    modalities : tuple of str
-        Order of the array's second axis.
-    grid : tuple of int
-        D, H, W.
-    affine : tuple of tuple of float
-        4 x 4, from voxel indices to mm.
-    reference : str
-        Where grid and affine came from.
-    """
-
-    declared: Mapping[str, Any]
-    modalities: tuple[str, ...]
-    grid: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
-    reference: str
-
-    @property
-    def space(self) -> Space:
-        """Grid and affine."""
-        return Space(self.grid, np.array(self.affine, dtype=np.float64))
-
-    @property
-    def digest(self) -> str:
-        """Digest of everything but where the grid came from."""
-        return digest_of(
-            {
-                "declared": dict(self.declared),
-                "modalities": list(self.modalities),
-                "grid": list(self.grid),
-                "affine": [list(row) for row in self.affine],
-            }
-        )
 
 
 def read_settings(location: StoreLocation) -> StoreSettings | None:
@@ -122,25 +73,7 @@ def read_settings(location: StoreLocation) -> StoreSettings | None:
     content = location.read_json(STORE_FILE)
     if content is None:
         return None
-    if not isinstance(content, dict) or content.get("schema_version") != _SCHEMA_VERSION:
-        raise ConfigError(
-            f"{location.url}/{STORE_FILE}: must have schema_version {_SCHEMA_VERSION}. Another "
-            "version of isthmus wrote it; set another execution.store."
-        )
-    try:
-        depth, height, width = content["grid"]
-        return StoreSettings(
-            dict(content["declared"]),
-            tuple(content["modalities"]),
-            (int(depth), int(height), int(width)),
-            tuple(tuple(float(value) for value in row) for row in content["affine"]),
-            content["reference"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{location.url}/{STORE_FILE}: must be as isthmus ingest wrote it, but is not "
-            f"({type(error).__name__}: {error}). Remove the store and ingest again."
-        ) from None
+    return parse_settings(content, f"{location.url}/{STORE_FILE}")
 
 
 def require_settings(location: StoreLocation) -> StoreSettings:
@@ -187,22 +120,8 @@ def write_settings(
     OSError
         If the place cannot be written.
     """
-    if mask_DHW is not None:
-        zarr.create_array(
-            location.zarr(), name="mask", data=mask_DHW, chunks=mask_DHW.shape, overwrite=True
-        )
-    location.write_json(
-        STORE_FILE,
-        {
-            "schema_version": _SCHEMA_VERSION,
-            "declared": dict(settings.declared),
-            "modalities": list(settings.modalities),
-            "grid": list(settings.grid),
-            "affine": [list(row) for row in settings.affine],
-            "reference": settings.reference,
-            "digest": settings.digest,
-        },
-    )
+    digest = None if mask_DHW is None else write_mask(location, mask_DHW)
+    location.write_json(STORE_FILE, replace(settings, mask_digest=digest).to_json())
 
 
 @readable
@@ -223,18 +142,11 @@ def read_rules(location: StoreLocation, settings: StoreSettings) -> Rules:
 
     Raises
     ------
-    ConfigError
-        If the mask's array is none of booleans on the store's grid.
-    zarr.errors.ArrayNotFoundError
-        If a mask is declared and its array is lost.
+    LostMaskError
+        If a mask is declared and not the one that was stored.
     """
     declared = settings.declared
-    mask_DHW = None
-    if declared["mask"] is not None:
-        place = location.zarr(read_only=True)
-        array: Any = zarr.open_array(place, path="mask", mode="r", zarr_format=3)
-        require_own_mask(array, settings.grid, f"{location.url}/mask")
-        mask_DHW = np.asarray(array[...], dtype=bool)
+    mask_DHW = None if declared["mask"] is None else read_mask(location, settings)
     return Rules(
         settings.space,
         mask_DHW,
@@ -268,6 +180,8 @@ def require_rows(
 
     Raises
     ------
+    ConfigError
+        If the array that is there is not as the settings say.
     OSError
         If the place cannot be written.
     """
@@ -285,8 +199,38 @@ def require_rows(
         )
         return
     array = open_volumes(location, partition, writable=True)
+    require_fit(array, settings, location.url, partition)
     if array.shape[0] < n_rows:
         array.resize(shape)
+
+
+def require_fit(array: Any, settings: StoreSettings, url: str, partition: Partition) -> None:
+    """Check that an array holds what the store's settings say.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        As `open_volumes` opened it.
+    settings : StoreSettings
+        The store's.
+    url : str
+        The store, for the message.
+    partition : {"development", "lockbox"}
+        Which array, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If its rows have another shape, or its values another type.
+    """
+    held = (len(settings.modalities), *settings.grid)
+    dtype = settings.declared["storage_dtype"]
+    if tuple(array.shape[1:]) != held or array.dtype != dtype:
+        raise ConfigError(
+            f"{url}: each row of the {partition} partition must be {held} values of {dtype} as "
+            f"store.json says, but is {tuple(array.shape[1:])} of {array.dtype}. Remove the store "
+            "and ingest again."
+        )
 
 
 @readable
@@ -315,10 +259,16 @@ def open_volumes(location: StoreLocation, partition: Partition, writable: bool =
         If the partition has no array yet.
     """
     path = f"{partition}/volumes"
-    metadata = location.read_json(f"{path}/zarr.json")
-    chunk_bytes = 0
-    if metadata is not None:
-        chunk_bytes = require_own_array(metadata, f"{location.url}/{path}/zarr.json")
-    place = CheckedChunks(location.zarr(read_only=not writable), chunk_bytes)
-    # Of the second format too there are arrays, and they may ask for anything to be unpacked.
-    return zarr.open_array(place, path=path, mode="r+" if writable else "r", zarr_format=3)
+    described = location.read_json(f"{path}/zarr.json")
+    if described is None:
+        raise zarr.errors.ArrayNotFoundError(f"There is no array at {location.url}/{path}.")
+    place = f"{location.url}/{path}/zarr.json"
+    form = require_own_array(described, place)
+    kept = CheckedChunks(location.zarr(read_only=not writable), form)
+    try:
+        # Of the second format too there are arrays, and they may ask for anything to be unpacked.
+        return zarr.open_array(kept, path=path, mode="r+" if writable else "r", zarr_format=3)
+    except zarr.errors.ArrayNotFoundError:
+        raise
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise not_ours(place, f" ({type(error).__name__}: {error})") from None

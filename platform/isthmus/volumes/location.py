@@ -21,6 +21,8 @@ R = TypeVar("R")
 # A store that takes requests and answers none is given up after minutes: s3fs asks five times.
 _S3 = ("s3", "s3a")
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 15, "retries": {"total_max_attempts": 4}}
+# A record has some kB, and an index of a million participants some 30 MB.
+_MOST_BYTES = 2**28
 # Who is to install what, by the protocol of the URL.
 _EXTRAS = dict.fromkeys(_S3, " For S3-style stores: pip install 'isthmus[s3]'.")
 
@@ -104,15 +106,41 @@ class StoreLocation:
         self.write_text(name, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
     @readable
-    def read_text(self, name: str) -> str | None:
-        """Read a small file; None where there is none."""
+    def read_bytes(self, name: str, most: int = _MOST_BYTES) -> bytes | None:
+        """Read a small file; None where there is none.
+
+        Raises
+        ------
+        ConfigError
+            If a local file is longer than `most`: one with a hole in it can be of any length.
+        """
         try:
             if self.path is not None:
-                return (self.path / name).read_text("utf-8")
+                length = (self.path / name).stat().st_size
+                if length > most:
+                    raise ConfigError(
+                        f"{self.url}/{name}: must have at most {most:,} bytes, got {length:,}. "
+                        "Remove the store and ingest again."
+                    )
+                return (self.path / name).read_bytes()
             filesystem, root = self._remote
-            return bytes(filesystem.cat_file(f"{root}/{name}")).decode()
+            return bytes(filesystem.cat_file(f"{root}/{name}"))
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def read_text(self, name: str) -> str | None:
+        """Read a small file of text; None where there is none.
+
+        Raises
+        ------
+        ConfigError
+            If the file is no text: somebody else wrote it, or a disk failed.
+        """
+        content = self.read_bytes(name)
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged(name, error) from None
 
     def read_json(self, name: str) -> Any:
         """Read JSON; None where there is no such file.
@@ -125,11 +153,15 @@ class StoreLocation:
         text = self.read_text(name)
         try:
             return None if text is None else json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(
-                f"{self.url}/{name}: must be JSON as isthmus ingest wrote it, got: {error}. Remove "
-                "the store and ingest again."
-            ) from None
+        except (ValueError, RecursionError) as error:  # too long a number, too deep a list
+            raise self._damaged(name, error) from None
+
+    def _damaged(self, name: str, error: Exception) -> ConfigError:
+        """Say that a file is not what isthmus wrote."""
+        return ConfigError(
+            f"{self.url}/{name}: must be JSON as isthmus ingest wrote it, got: {error}. Remove "
+            "the store and ingest again."
+        )
 
     @readable
     def remove(self, name: str) -> None:

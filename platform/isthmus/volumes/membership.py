@@ -2,8 +2,8 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from isthmus.cohort.participants import Participants
 from isthmus.cohort.seal import SEAL_NAME, Seal, read_seal, write_seal
@@ -16,6 +16,7 @@ from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.reference import require_same
 
 _LOG = logging.getLogger(__name__)
+_MOST_ROWS = 2**31 - 1
 
 # Rows by participant; a participant who leaves the cohort keeps the row, so that nothing which an
 # ended ingest may still be writing can land in another participant's.
@@ -148,8 +149,19 @@ def _require_agreement(
 
 def _read_index(location: StoreLocation) -> Index:
     """Read the rows given so far."""
-    content: Mapping[str, Mapping[str, int]] = location.read_json(INDEX_FILE) or {}
-    return {name: dict(content.get(name, {})) for name in PARTITIONS}
+    content = location.read_json(INDEX_FILE)
+    index: dict[Any, Any] = {name: {} for name in PARTITIONS}
+    if content is not None:
+        index.update(content if isinstance(content, dict) else {"": content})
+    rows = [list(one.values()) if isinstance(one, dict) else [None] for one in index.values()]
+    whole = all(type(row) is int and 0 <= row < _MOST_ROWS for one in rows for row in one)
+    if set(index) != set(PARTITIONS) or not whole or any(len(set(one)) < len(one) for one in rows):
+        raise ConfigError(
+            f"{location.url}/{INDEX_FILE}: must give each participant of each partition a row of "
+            "its own, as isthmus ingest wrote it, but does not. Restore it, or ingest into a new "
+            "store."
+        )
+    return index
 
 
 def _read_seal(location: StoreLocation) -> Seal | None:

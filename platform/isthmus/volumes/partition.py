@@ -14,14 +14,21 @@ from isthmus.core.errors import ConfigError, ImageError
 from isthmus.volumes.layout import (
     COMPLETE_FILE,
     Partition,
-    StoreSettings,
     open_volumes,
     read_rules,
+    require_fit,
     require_settings,
 )
 from isthmus.volumes.location import StoreLocation, readable
-from isthmus.volumes.records import is_accepted, read_records, record_name, recorded_modalities
+from isthmus.volumes.records import (
+    is_accepted,
+    is_record,
+    read_records,
+    record_name,
+    recorded_modalities,
+)
 from isthmus.volumes.stored_chunks import is_damage
+from isthmus.volumes.stored_settings import StoreSettings
 
 
 class VolumeStore:
@@ -72,13 +79,14 @@ class VolumeStore:
         self.mask_DHW = mask_DHW
         self.digest = store_digest(settings, partition, records)
         self._array = open_volumes(location, partition) if records else None
-        held = (len(self.modalities), *self.grid)
-        if self._array is not None and tuple(self._array.shape[1:]) != held:
-            raise ConfigError(
-                f"{location.url}: each row of the {partition} partition must be {held} values as "
-                f"store.json says, but is {tuple(self._array.shape[1:])}. Remove the store and "
-                "ingest again."
-            )
+        if self._array is not None:
+            require_fit(self._array, settings, location.url, partition)
+            if max(records) >= self._array.shape[0]:
+                raise ConfigError(
+                    f"{location.url}: each record must be of a row of the {partition} partition, "
+                    f"of which there are {self._array.shape[0]}, but there is "
+                    f"{record_name(partition, max(records))}. Run isthmus ingest again."
+                )
 
     def known(self, participant_id: str, modalities: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Tell which of a subject's volumes there are.
@@ -184,7 +192,8 @@ def open_partition(url: str, partition: Partition) -> VolumeStore:
     Raises
     ------
     ConfigError
-        If there is no store, or its ingest has not finished.
+        If there is no store, its ingest has not finished, or what it holds is not as isthmus wrote
+        it.
     """
     location = StoreLocation(url)
     settings = require_settings(location)
@@ -196,6 +205,12 @@ def open_partition(url: str, partition: Partition) -> VolumeStore:
     rules = read_rules(location, settings)
     found = read_records(location, partition)
     records = {row: record for row, record in found.items() if is_accepted(record)}
+    for row, record in records.items():
+        if not is_record(record, settings):
+            raise ConfigError(
+                f"{location.url}/{record_name(partition, row)}: must be the record of a subject as "
+                "isthmus ingest wrote it, but is not. Remove it and run isthmus ingest again."
+            )
     return VolumeStore(location, partition, settings, records, rules.mask_DHW)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.volumes.layout import Partition, Place, StoreSettings, open_volumes
+from isthmus.volumes.layout import Partition, Place, open_volumes
 from isthmus.volumes.location import StoreLocation
+from isthmus.volumes.stored_settings import StoreSettings
 
 
 def record_name(partition: Partition, row: int) -> str:
@@ -46,18 +47,45 @@ def read_records(location: StoreLocation, partition: Partition) -> dict[int, dic
     -------
     dict of int to dict
         What `ingest_subject` recorded, by row of the partition's array; empty where nobody is
-        recorded.
+        recorded. A record that is none at all is given as an empty one.
 
     Raises
     ------
     ConfigError
         If a record is no JSON.
     """
-    names = (name for name in location.names(f"{partition}/records") if name.endswith(".json"))
-    return {
-        int(name.removesuffix(".json")): location.read_json(f"{partition}/records/{name}")
-        for name in names
-    }
+    found: dict[int, dict[str, Any]] = {}
+    for name in location.names(f"{partition}/records"):
+        number = name.removesuffix(".json")
+        # What a system put beside them, such as ._000000.json, is of nobody.
+        if number != name and number.isascii() and number.isdecimal():
+            record = location.read_json(f"{partition}/records/{name}")
+            found[int(number)] = record if isinstance(record, dict) else {}
+    return found
+
+
+def is_record(record: Mapping[str, Any], settings: StoreSettings) -> bool:
+    """Tell whether a record says of a subject what a store is read by.
+
+    Parameters
+    ----------
+    record : Mapping
+        Of a subject that was accepted.
+    settings : StoreSettings
+        The store's, for its modalities.
+
+    Returns
+    -------
+    bool
+        False for one that is damaged.
+    """
+    images = record.get("images")
+    if not isinstance(record.get("participant_id"), str) or not isinstance(images, dict):
+        return False
+    return set(images) <= set(settings.modalities) and all(
+        isinstance(image, dict) and isinstance(image.get("stored_digest", 0), str | None)
+        for image in images.values()
+    )
 
 
 def is_accepted(record: Mapping[str, Any]) -> bool:
@@ -116,11 +144,10 @@ def has_volumes(
     bool
         False where one is lost; it would read as NaN. So too for a record that is no record.
     """
-    row = f"{place.partition}/volumes/c/{place.row}"
-    try:
-        numbers = [settings.modalities.index(name) for name in recorded_modalities(record)]
-    except (KeyError, TypeError, ValueError):  # another version's, or damaged
+    if not is_record(record, settings):  # another version's, or damaged
         return False
+    row = f"{place.partition}/volumes/c/{place.row}"
+    numbers = [settings.modalities.index(name) for name in recorded_modalities(record)]
     return all(location.exists(f"{row}/{number}/0/0/0") for number in numbers)
 
 
@@ -134,14 +161,14 @@ def discard(location: StoreLocation, partition: Partition, row: int) -> None:
     partition : {"development", "lockbox"}
         Which array.
     row : int
-        Which row of it, from 0; its values become NaN, its record need not be there.
+        Which row of it, from 0; its values become NaN. Neither need be there.
 
     Raises
     ------
     zarr.errors.ArrayNotFoundError
         If the partition has no array.
-    IndexError
-        If the array has no such row.
     """
     location.remove(record_name(partition, row))
-    open_volumes(location, partition, writable=True)[row] = np.nan
+    array = open_volumes(location, partition, writable=True)
+    if row < array.shape[0]:
+        array[row] = np.nan

@@ -1,5 +1,6 @@
 """The cohort's space and mask: declared, or found from what most images are."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import psutil
 
 from isthmus.cohort.images import confine
 from isthmus.config.load import Experiment
-from isthmus.core.digest import digest_file
+from isthmus.core.digest import digest_array, digest_file
 from isthmus.core.errors import ConfigError, ImageError
-from isthmus.volumes.layout import StoreSettings
+from isthmus.volumes.layout import write_settings
+from isthmus.volumes.location import StoreLocation
 from isthmus.volumes.nifti import read_header, read_image
 from isthmus.volumes.sources import ImageSource, is_there
 from isthmus.volumes.space import Space, derive_space, mismatch, resample, show_grid
+from isthmus.volumes.stored_mask import LostMaskError, read_mask
+from isthmus.volumes.stored_settings import StoreSettings
+
+_LOG = logging.getLogger(__name__)
 
 Mask = npt.NDArray[np.bool_]
 _KEPT = "missing_modalities"
@@ -107,6 +113,46 @@ def resolve_settings(
     modalities = experiment.config.cohort.modalities
     declared = declared_settings(experiment)
     return StoreSettings(declared, modalities, target.grid, affine, reference), mask_DHW
+
+
+def mend_mask(
+    location: StoreLocation,
+    made: StoreSettings,
+    experiment: Experiment,
+    sources: Sequence[ImageSource],
+) -> None:
+    """Make a store's mask anew where it is lost, of the file that it was made of.
+
+    Parameters
+    ----------
+    location : StoreLocation
+        The store, which this process may write.
+    made : StoreSettings
+        What the store was made with.
+    experiment : Experiment
+        With the same settings, as `require_same` says.
+    sources : sequence of ImageSource
+        All images.
+
+    Raises
+    ------
+    LostMaskError
+        If what is made now is not what was stored.
+    ImageError, ResourceError
+        As `resolve_settings`.
+    """
+    if made.declared["mask"] is None:
+        return
+    try:
+        read_mask(location, made)
+    except LostMaskError:
+        now, mask_DHW = resolve_settings(experiment, sources)
+        if mask_DHW is None or (now.grid, now.affine) != (made.grid, made.affine):
+            raise
+        if made.mask_digest not in (None, digest_array(mask_DHW)):
+            raise
+        write_settings(location, made, mask_DHW)
+        _LOG.warning("%s: the mask was lost or damaged, and is made anew", location.url)
 
 
 def require_same(made: StoreSettings, experiment: Experiment, url: str) -> None:

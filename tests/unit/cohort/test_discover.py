@@ -159,6 +159,33 @@ def test_a_site_that_does_not_vary_is_none(tmp_path):
     assert "No numeric column looks like a phenotype" in found.warnings[-1]
 
 
+def test_a_site_of_two_writings_is_left_out_until_mended(tmp_path):
+    sites = ("UCLA", "ucla", "MIT", "MIT")
+    rows = [
+        f"{s}\t{i * i}\t{site}" for i, (s, site) in enumerate(zip(SUBJECTS, sites, strict=True))
+    ]
+    table = "\n".join(["participant_id\tscore\tsite", *rows])
+    found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table))
+    assert found.site is None
+    assert "stratify_by" not in found.settings()
+    assert any(
+        "Column 'site' is left out until it is mended: line 3: 'ucla' and 'UCLA'" in w
+        for w in found.warnings
+    )
+    assert loads(found, tmp_path)[0].site is None
+
+
+def test_families_of_two_writings_are_kept_and_refused(tmp_path):
+    """Without its column, families would be torn apart."""
+    families = ("Fa", "fa", "F2", "F2")
+    rows = [f"{s}\t{i}\t{f}" for i, (s, f) in enumerate(zip(SUBJECTS, families, strict=True))]
+    table = "\n".join(["participant_id\tscore\tfamily", *rows])
+    found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz", table=table))
+    assert found.group_by == "family"
+    with pytest.raises(CohortError, match="line 3, column 'family': 'fa' and 'Fa'"):
+        loads(found, tmp_path)
+
+
 def test_a_common_mask_is_found(tmp_path):
     (tmp_path / "mask.nii.gz").touch()
     found = discover(cohort(tmp_path, "{s}/{s}_{m}.nii.gz"))

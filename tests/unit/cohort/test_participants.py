@@ -205,7 +205,10 @@ def test_plain_numbers_are_read(experiment_of, cohort_folder, cell):
 
 @pytest.mark.parametrize(
     "label",
-    ["x/../../../../escaped", "a\\b", ".hidden", "..", "a\x07b", "a\u2028b", "s" * 101],
+    [
+        *("x/../../../../escaped", "a\\b", ".hidden", "..", "a\x07b", "a\u2028b", "s" * 101),
+        *("-1+cmd|' calc'!A0", "-A1", "-", "=1", "+1", "@x"),
+    ],
 )
 def test_labels_that_are_no_file_names_are_refused_with_the_line(
     experiment_of, cohort_folder, label
@@ -215,7 +218,7 @@ def test_labels_that_are_no_file_names_are_refused_with_the_line(
         load_participants(experiment_of())
 
 
-@pytest.mark.parametrize("label", ["sub-01.b", "Zoë 2", "s" * 100, "-1"])
+@pytest.mark.parametrize("label", ["sub-01.b", "Zoë 2", "s" * 100, "-1", "1-A1"])
 def test_labels_that_are_file_names_are_taken(experiment_of, cohort_folder, label):
     write(cohort_folder, f"participant_id\tage\n{label}\t1\n")
     assert load_participants(experiment_of()).ids == (label,)

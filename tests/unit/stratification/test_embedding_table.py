@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from isthmus.core.errors import StratificationError
-from isthmus.stratification.embedding_table import EmbeddingTable, load_parquet
+from isthmus.stratification.embedding_table import METADATA_KEY, EmbeddingTable, load_parquet
 
 IDS = ("sub-1", "sub-2", "sub-3")
 ROLES = ("train", "monitor", "validation")
@@ -101,3 +103,23 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(foreign)
     with pytest.raises(StratificationError, match=r"must be an embedding table.*'a'"):
         load_parquet(foreign)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"participant_id": [1, 2]},
+        {"participant_id": ["a", None]},
+        {"role": [1.0, 2.0]},
+        {"embedding_0": ["x", "y"]},
+        {"embedding_0": [b"x", b"y"]},
+    ],
+    ids=str,
+)
+def test_columns_of_other_types_are_no_embedding_table(tmp_path: Path, columns: dict) -> None:
+    whole = {"participant_id": ["a", "b"], "role": ["new", "new"], "embedding_0": [0.0, 1.0]}
+    path = tmp_path / "x.parquet"
+    table = pa.table({**whole, **columns}).replace_schema_metadata({METADATA_KEY: b"e"})
+    pq.write_table(table, path)
+    with pytest.raises(StratificationError, match="must be an embedding table"):
+        load_parquet(path)
