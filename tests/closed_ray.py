@@ -17,7 +17,7 @@ import requests
 
 SOURCES = Path(__file__).resolve().parents[1] / "platform"
 WRONG = "0" * 64
-START_SECONDS, ANSWER_SECONDS = 120.0, 20.0
+START_SECONDS, ANSWER_SECONDS, END_SECONDS = 120.0, 20.0, 30.0
 _SESSION = """
 import json, os, sys
 os.umask(0o022)
@@ -103,9 +103,13 @@ def local_ray() -> Iterator[LocalRay]:
                 started.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 started.kill()
-                started.wait()
-            for left in psutil.wait_procs(below, timeout=30)[1]:
+            for left in psutil.wait_procs(below, timeout=END_SECONDS)[1]:
                 left.kill()
+            try:
+                started.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                said = f"a local Ray was killed, and is not over after {END_SECONDS:g} s"
+                raise AssertionError(said) from None
 
 
 def _first_line(started: "subprocess.Popen[str]") -> str:

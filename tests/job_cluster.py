@@ -19,7 +19,7 @@ from tiny_search import ENVIRONMENT
 
 PROGRAMS = Path(sys.executable).parent
 # What starting a cluster, and all of a job, may take on a busy machine.
-START_SECONDS, JOB_SECONDS = 120.0, 400.0
+START_SECONDS, JOB_SECONDS, END_SECONDS = 120.0, 400.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def ray_head(place: Path, environment: dict[str, str]) -> Iterator[tuple[str, st
                 each.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:
                 continue
-        process.wait()
-        psutil.wait_procs(below, timeout=30)
+        left = psutil.wait_procs([process, *below], timeout=END_SECONDS)[1]
+        assert not left, f"killed, and not over after {END_SECONDS:g} s: {left}"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:

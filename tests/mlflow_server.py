@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "platform"
-START_SECONDS = 90.0
+START_SECONDS, END_SECONDS = 90.0, 60.0
 
 
 class MlflowServer:
@@ -72,7 +72,11 @@ class MlflowServer:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            try:
+                self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                said = f"MLflow's server was killed, and is not over after {END_SECONDS:g} s"
+                raise AssertionError(said) from None
             self._process = None
 
     def _answers(self) -> bool:

@@ -38,7 +38,12 @@ def why_not() -> str | None:
     if shutil.which("ip") is None:
         return "network namespaces need ip: apt-get install iproute2"
     name = f"is-{os.getpid()}-try"
-    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    try:
+        tried = subprocess.run(
+            ["ip", "netns", "add", name], capture_output=True, text=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"`ip netns add` has made no network namespace within {SECONDS:g} s"
     if tried.returncode:
         return f"no network namespace can be made here: {tried.stderr.strip()}"
     subprocess.run(["ip", "netns", "delete", name], check=True, timeout=SECONDS)

@@ -152,7 +152,9 @@ def binaries() -> Path:
     """Find PostgreSQL's own programs, which are not always on the path, or skip the test."""
     folders = [Path(found).parent for name in ("initdb",) if (found := shutil.which(name))]
     if (config := shutil.which("pg_config")) is not None:
-        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [config, "--bindir"], capture_output=True, text=True, check=True, timeout=STOP_SECONDS
+        )
         folders.append(Path(told.stdout.strip()))
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in folders:

@@ -1,6 +1,7 @@
 """A real Slurm of this machine alone: munge, a controller, and two nodes that share the machine."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from deploy_files import DEPLOY, PROGRAMS
 SCRIPT = DEPLOY / "slurm" / "isthmus.sbatch"
 SOURCES = (DEPLOY.parent / "platform", DEPLOY.parent / "dashboards")
 START_SECONDS, JOB_SECONDS = 60.0, 600.0
+# What the end of jobs may take: longer than KillWait, below.
+END_SECONDS = 90.0
 _NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "squeue")
 _PACKAGES = "munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins"
 
@@ -55,10 +58,59 @@ class Slurm:
         file = self.folder / f"isthmus-{job}.log"
         return file.read_text() if file.exists() else ""
 
-    def left_behind(self, job: str) -> list[Path]:
-        """What lies on the nodes' disks and in the private folder."""
+    def left_behind(self, job: str) -> list[Path | psutil.Process]:
+        """What lies on the nodes' disks and in the private folder, and what runs of a job."""
         private = self.folder / "private"
-        return [*Path("/tmp").glob(f"isthmus-{job}-*"), *private.glob("job-*")]
+        files = [*Path("/tmp").glob(f"isthmus-{job}-*"), *private.glob("job-*")]
+        return [*files, *self.processes(SLURM_JOB_ID=job)]
+
+    def lose(self, node: str) -> None:
+        """Kill all that runs on a node, as when its power fails, and let the controller know."""
+        slurmds = [
+            each
+            for each in self.processes()
+            if _told_of(each)[1][:4] == ["slurmd", "-D", "-N", node]
+        ]
+        for each in [*slurmds, *self.processes(SLURMD_NODENAME=node)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        self._told("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def processes(self, **environment: str) -> list[psutil.Process]:
+        """List what this Slurm started, all that is below it and the steps' daemons above it.
+
+        Ray's workers write their titles over their environment, so they are found by their parents.
+        """
+        wanted = {"SLURM_CONF": str(self.place / "slurm.conf"), **environment}
+        found: dict[psutil.Process, None] = {}
+        for each in psutil.process_iter():
+            if wanted.items() <= _told_of(each)[0].items():
+                with suppress(psutil.NoSuchProcess):
+                    above = each.parent()
+                    if above is not None and above.name() == "slurmstepd":
+                        found[above] = None
+                    found.update(dict.fromkeys([each, *each.children(recursive=True)]))
+        return [each for each in found if each.is_running() and _told_of(each)[1]]
+
+    def end_jobs(self) -> None:
+        """Cancel all jobs and wait for their end, for a while: what is left then is killed."""
+        until = time.monotonic() + END_SECONDS
+        with suppress(AssertionError, subprocess.TimeoutExpired):
+            while jobs := self._told("squeue", "--noheader", "--format=%A").split():
+                if time.monotonic() > until:
+                    break
+                self._told("scancel", *jobs)
+                time.sleep(0.5)
+
+    def kill_processes(self) -> None:
+        """Kill what this Slurm started, and require that nothing of it is left."""
+        until = time.monotonic() + 30.0
+        while left := self.processes():
+            assert time.monotonic() < until, f"killed, and not over after 30 s: {left}"
+            for each in left:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            time.sleep(0.1)
 
     def wait_until(self, condition: Callable[[], bool], what: str, job: str) -> None:
         """Wait for a condition; fail with what the job said."""
@@ -101,7 +153,9 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
     place = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
     with ExitStack() as held:
         held.callback(shutil.rmtree, place, ignore_errors=True)
-        _configure(place)
+        first_job = 10_000 + secrets.randbelow(50_000_000)
+        held.callback(_remove_folders, first_job)
+        _configure(place, first_job)
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "RAY_"))},
             "PATH": f"{PROGRAMS}{os.pathsep}{_path()}",
@@ -114,6 +168,7 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
             "ISTHMUS_PRIVATE": str(folder / "private"),
         }
         slurm = Slurm(place, folder, environment)
+        held.callback(slurm.kill_processes)
         munge = ["munged", "--foreground", "--force", f"--key-file={place / 'munge.key'}"]
         munge += [f"--{name}={place / name}" for name in ("socket", "log-file", "pid-file")]
         munge += [f"--seed-file={place / 'seed'}"]
@@ -123,11 +178,22 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
             command = ["slurmd", "-D", "-N", f"n{number}"]
             ready = partial(_are_idle, slurm, number)
             held.enter_context(_daemon(slurm, command, ready))
+        held.callback(slurm.end_jobs)
         yield slurm
 
 
-def _configure(place: Path) -> None:
-    """Write Slurm's settings and munge's key."""
+def _remove_folders(first_job: int) -> None:
+    """Remove what nodes that were lost have left of jobs, of which a test has a few."""
+    for number in range(first_job, first_job + 20):
+        for folder in Path("/tmp").glob(f"isthmus-{number}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _configure(place: Path, first_job: int) -> None:
+    """Write Slurm's settings and munge's key.
+
+    Jobs' numbers are in names below /tmp, and another Slurm's tests may run on this machine.
+    """
     key = place / "munge.key"
     key.touch(mode=0o400)
     key.write_bytes(os.urandom(1024))
@@ -140,6 +206,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser=root
 SlurmdUser=root
+FirstJobId={first_job}
 AuthType=auth/munge
 AuthInfo=socket={place / "socket"}
 CredType=cred/munge
@@ -156,6 +223,8 @@ SelectTypeParameters=CR_Core
 MpiDefault=none
 ReturnToService=2
 KillWait=60
+WaitTime=2
+KillOnBadExit=1
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=2000
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=2000
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
@@ -173,6 +242,14 @@ def _idle(slurm: Slurm) -> str | None:
         check=False,
     )
     return (done.stdout.strip() or "0") if done.returncode == 0 else None
+
+
+def _told_of(process: psutil.Process) -> tuple[dict[str, str], list[str]]:
+    """Read the environment and the command line of a process; empty where it is over."""
+    try:
+        return process.environ(), process.cmdline()
+    except psutil.Error:
+        return {}, []
 
 
 def _are_idle(slurm: Slurm, nodes: str) -> bool:

@@ -28,6 +28,8 @@ from isthmus.volumes.ingest import ingest
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 DEADLINE = 600.0
 """Seconds within which a small search is over: ten times what an idle machine takes."""
+END_SECONDS = 60.0
+"""Seconds within which a process that was killed is gone."""
 
 SPACE: Mapping[str, Any] = {
     "space": {
@@ -213,4 +215,14 @@ def started(
             for left in command.names():
                 with suppress(psutil.NoSuchProcess):
                     left.kill()
-            process.wait()
+            _wait_for_end(process)
+
+
+def _wait_for_end(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a process that was killed."""
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(
+            f"killed, and not over after {END_SECONDS:g} s: {process.args}"
+        ) from None

@@ -75,6 +75,28 @@ def test_images_end_without_root(image: str, stages: dict[str, list[str]]) -> No
     assert stages[image].index(users[0]) == len(stages[image]) - 2  # CMD comes after it
 
 
+@pytest.mark.parametrize(("uid", "code"), [("0", 1), ("1000", 0)])
+def test_an_image_for_root_is_refused_with_a_message(
+    uid: str, code: int, stages: dict[str, list[str]]
+) -> None:
+    (made,) = (line for line in stages["base"] if "useradd" in line)
+    first, *others = made.removeprefix("RUN ").split(" && ")
+    done = subprocess.run(
+        ["sh", "-c", first],
+        env={"PATH": os.environ["PATH"], "UID": uid},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, "UID must not be 0" in done.stderr) == (code, code == 1)
+    # A user's own numbers may be in the base image already, as a Mac's group 20 is.
+    assert [each.split()[:2] for each in others[:2]] == [
+        ["groupadd", "--non-unique"],
+        ["useradd", "--non-unique"],
+    ]
+
+
 def test_what_isthmus_sets_for_itself_is_set_alike() -> None:
     environment = image_environment()
     assert environment.pop("PYTHONUNBUFFERED") == "1"

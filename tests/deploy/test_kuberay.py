@@ -155,6 +155,26 @@ def test_commands_are_read_by_their_programs(job: dict[str, Any]) -> None:
         assert parsed(["ray", "start", *filter(None, [first]), *given])
 
 
+@pytest.mark.parametrize("folder", ["cluster", "gpu", "redis"])
+def test_ray_s_store_fits_into_its_volume_and_that_into_the_pod(folder: str) -> None:
+    spec = kustomized(folder)["RayCluster"]["spec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        store = int(group["rayStartParams"]["object-store-memory"])
+        pod = group["template"]["spec"]
+        mounts = pod["containers"][0]["volumeMounts"]
+        (name,) = (mount["name"] for mount in mounts if mount["mountPath"] == "/dev/shm")
+        (memory,) = (each["emptyDir"] for each in pod["volumes"] if each["name"] == name)
+        assert memory["medium"] == "Memory"
+        limit = pod["containers"][0]["resources"]["limits"]["memory"]
+        assert store < _bytes(memory["sizeLimit"]) < _bytes(limit)
+
+
+def _bytes(quantity: str) -> int:
+    """Read a size as the manifests write it."""
+    number, unit = quantity[:-2], quantity[-2:]
+    return int(number) * {"Mi": 2**20, "Gi": 2**30}[unit]
+
+
 def test_claims_and_volumes_have_each_other(job: dict[str, Any]) -> None:
     claim = kustomized("cluster")["PersistentVolumeClaim"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

@@ -46,7 +46,34 @@ def test_a_job_whose_time_is_over_goes_on_by_itself(
     assert (over["JobState"], over["ExitCode"]) == ("COMPLETED", "0:0"), said
     assert said.count("isthmus.sbatch: 2 nodes, head 127.0.0.1:") == 2
     assert what_it_found(tmp_path / "runs", f"sqlite:///{tmp_path}/runs/mlflow.db") == expected
-    assert slurm.left_behind(job) == []
+    slurm.wait_until(lambda: not slurm.left_behind(job), "the nodes have cleaned up", job)
+
+
+def test_a_job_goes_on_when_a_node_is_lost(
+    slurm: Slurm, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    expected: Mapping[str, Any] = undisturbed(tmp_path_factory)
+    write_small(tmp_path)
+    job = slurm.submit(*SEARCH)
+    slurm.wait_until(
+        lambda: any(tmp_path.glob("runs/*/fold-0/history.jsonl")), "the first epoch", job
+    )
+    slurm.lose("n2")
+    over = slurm.wait_for_state(job, *OVER)
+    assert (over["JobState"], over["Restarts"]) == ("COMPLETED", "0"), slurm.log(job)
+    assert what_it_found(tmp_path / "runs", f"sqlite:///{tmp_path}/runs/mlflow.db") == expected
+
+
+def test_a_job_whose_first_node_is_lost_is_queued_again(slurm: Slurm, tmp_path: Path) -> None:
+    write_small(tmp_path)
+    soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3", "ISTHMUS_WATCH_SECONDS": "1"}
+    job = slurm.submit(*SEARCH, **soon)
+    slurm.wait_until(lambda: "isthmus.sbatch: 2 nodes" in slurm.log(job), "Ray on both nodes", job)
+    slurm.lose("n1")
+    waiting = slurm.wait_for_state(job, "PENDING", *OVER)
+    assert (waiting["JobState"], waiting["Restarts"]) == ("PENDING", "1"), slurm.log(job)
+    kept = tmp_path / "private" / f"job-{job}" / "lost"
+    assert kept.read_text() == "n1 was lost, where the command ran; the job goes on\n"
 
 
 def test_a_job_that_is_cancelled_does_not_go_on_and_leaves_nothing(

@@ -36,9 +36,14 @@ GUIDED_BY = {
     "participants": ("isthmus.cohort",),
 }
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+# Of what is changed, which arguments are places that change.
 _CHANGES = {
-    *("os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate"),
-    *("os.chmod", "os.chown", "shutil.move", "shutil.rmtree", "shutil.copyfile"),
+    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime"), (0,)),
+    **dict.fromkeys(("os.chmod", "os.chown", "os.setxattr", "os.removexattr"), (0,)),
+    **dict.fromkeys(("os.rename", "os.link", "shutil.move"), (0, 1)),
+    **dict.fromkeys(("os.symlink", "shutil.copyfile", "shutil.copytree"), (1,)),
+    **dict.fromkeys(("shutil.copymode", "shutil.copystat", "shutil.unpack_archive"), (1,)),
+    **dict.fromkeys(("shutil.rmtree", "shutil.make_archive"), (0,)),
 }
 _FORBIDDEN = {
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect"),
@@ -59,7 +64,7 @@ class Watch:
 
     def __init__(self, accept: Callable[[bytes], bool], folder: Path, n_inputs: int) -> None:
         self.accept, self.folder, self.n_inputs = accept, folder, n_inputs
-        self.within = (str(folder), str(folder.resolve()))
+        self.within = (f"{folder}{os.sep}", f"{folder.resolve()}{os.sep}")
         self.counts = {"inputs": 0, "accepted": 0, "refused": 0}
         self.slowest_seconds = 0.0
         self.armed = False
@@ -112,13 +117,17 @@ class Watch:
             if isinstance(path, str | bytes) and flags & _WRITES:
                 self._require_within(path)
         elif event in _CHANGES:
-            self._require_within(arguments[0])
+            for number in _CHANGES[event]:
+                self._require_within(arguments[number])
         elif event in _FORBIDDEN:
             raise OutOfBounds(f"{event}{arguments!r:.200}")
 
     def _require_within(self, path: Any) -> None:
         """Refuse a place outside the folder."""
-        if not os.path.abspath(os.fsdecode(path)).startswith(self.within):  # noqa: PTH100
+        if isinstance(path, int):  # a file that is open, and was looked at then
+            return
+        at = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+        if not f"{at}{os.sep}".startswith(self.within):
             raise OutOfBounds(f"{path!r} is written to")
 
 

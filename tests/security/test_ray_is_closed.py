@@ -14,7 +14,7 @@ from job_cluster import PROGRAMS, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
-DRIVER_SECONDS = 180.0
+DRIVER_SECONDS, END_SECONDS = 180.0, 30.0
 _LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 # What changes nothing and tells no more than that something runs: the page's own files, and health.
 _OPEN = {"/", "/api/gcs_healthz"}
@@ -61,7 +61,11 @@ def refused_drivers(ray: LocalRay) -> Iterator[dict[str, subprocess.Popen[str]]]
     finally:
         for driver in begun.values():
             driver.kill()
-            driver.communicate()
+        for name, driver in begun.items():
+            try:
+                driver.communicate(timeout=END_SECONDS)
+            except subprocess.TimeoutExpired:
+                pytest.fail(f"the driver with {name} was killed: not over after {END_SECONDS:g} s")
 
 
 @pytest.mark.usefixtures("refused_drivers")
@@ -167,36 +171,75 @@ def test_no_driver_joins_without_the_token(refused_drivers, key):
 
 # On a command line, as words in Python, YAML and shell, by Python, and as Kubernetes' resource.
 _STARTS = re.compile(
-    r"\bray start --head|\"start\", \"--head\"|^\s+- --head\b|options\+=\(--head"
+    r"\bray start --head|\"--head\"|^\s+- --head\b|options\+=\(--head"
     r"|ray\.init\(\s*(address=\"local\"|num_cpus)|cluster_utils|^\s+headGroupSpec:",
     re.MULTILINE,
 )
-# Where a token is given and no mode, Ray 2.60 takes it.
+# Where a token is given and no mode, Ray 2.60 takes it. backends/__init__ sets the mode for whoever
+# imports a module of it.
 _CLOSES = re.compile(
-    r"RAY_AUTH_MODE|RAY_AUTH_TOKEN_PATH|authOptions:\s+mode: token|from isthmus\.backends"
+    r"RAY_AUTH_MODE\"?\s*[=:]\s*\"?token\b|RAY_AUTH_TOKEN_PATH\"?\s*[=:]"
+    r"|authOptions:\s+mode: token\b|^\s*from isthmus\.backends",
+    re.MULTILINE,
 )
+_OPENS = re.compile(r"RAY_AUTH_MODE\W{1,6}disabled|authOptions:\s+mode: disabled")
+_COMMENTS = re.compile(r"(^|\s)#.*")
+_STARTERS = {
+    "deploy/compose.yaml",
+    "deploy/kuberay/cluster/raycluster.yaml",
+    "deploy/kuberay/rayjob.yaml",
+    "deploy/slurm/isthmus.sbatch",
+    "docs/cluster.md",
+    "platform/isthmus/backends/ray_session.py",
+    "tests/job_cluster.py",
+    "tests/node_cluster.py",
+}
+# They only name the option, or the field.
+_NAMERS = {"tests/deploy/test_images.py", "tests/deploy/test_kuberay.py"}
+# Here is seen what Ray without a token, or who has none, is refused; the page says what it costs.
+_OPENERS = {"docs/security.md", "tests/security/test_ray_token.py"}
+_HERE = "tests/security/test_ray_is_closed.py"
 
 
 def test_every_place_that_starts_ray_asks_for_the_token():
     """Scripts, pages, tests and what is deployed: who starts a head says how it is closed."""
+    texts = tracked_texts()
+    assert {name for name, text in texts.items() if _STARTS.search(text)} == _STARTERS | _NAMERS
+    said = {name: _COMMENTS.sub("", texts[name]) for name in _STARTERS}
+    assert [name for name, text in said.items() if not _CLOSES.search(text)] == []
+    assert {name for name, text in texts.items() if _OPENS.search(text)} == _OPENERS
+
+
+def test_places_that_leave_ray_open_are_seen():
+    """The expressions above, on what they are to tell apart."""
+    for text in ('role = ["--head"]', '"start", "--head"', "  - --head\n", "ray start --head"):
+        assert _STARTS.search(text), text
+    for text in ("RAY_AUTH_MODE: token", '"RAY_AUTH_MODE": "token"', "export RAY_AUTH_MODE=token"):
+        assert _CLOSES.search(_COMMENTS.sub("", text)), text
+    for text in ("RAY_AUTH_MODE=disabled", "# RAY_AUTH_MODE=token", "RAY_AUTH_MODE is read"):
+        assert not _CLOSES.search(_COMMENTS.sub("", text)), text
+    for text in (
+        '"RAY_AUTH_MODE": "disabled"',
+        "RAY_AUTH_MODE=disabled",
+        "RAY_AUTH_MODE: disabled",
+    ):
+        assert _OPENS.search(text), text
+
+
+def tracked_texts() -> dict[str, str]:
+    """Read what git knows or would take, but this file, tables, images and the log of changes."""
     root = Path(__file__).resolve().parents[2]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(
         command, cwd=root, capture_output=True, text=True, timeout=60, check=True
     )
-    silent, n_found = [], 0
-    for name in listed.stdout.split("\0"):
-        path = root / name
-        if not path.is_file() or path.suffix in {".png", ".tsv"} or name == "CHANGELOG.md":
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if _STARTS.search(text):
-            n_found += 1
-            # backends/__init__ sets the switch for whoever imports a module of it
-            if not _CLOSES.search(text):
-                silent.append(name)
-    assert n_found > 2
-    assert silent == []
+    return {
+        name: (root / name).read_text(encoding="utf-8", errors="replace")
+        for name in listed.stdout.split("\0")
+        if (root / name).is_file()
+        and Path(name).suffix not in {".png", ".tsv"}
+        and name not in {"CHANGELOG.md", _HERE}
+    }
 
 
 def test_the_switch_is_set_before_ray_can_be_imported():

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Tr0ub4dor-and-3"
-START_SECONDS, ANSWER_SECONDS = 180.0, 30.0
+START_SECONDS, ANSWER_SECONDS, END_SECONDS = 180.0, 30.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,10 @@ def server(tmp_path_factory) -> Iterator[Server]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"MLflow was killed, and is not over after {END_SECONDS:g} s")
 
 
 def _answers(server: Server) -> bool:

@@ -298,7 +298,7 @@ def explain(error: ValidationError, source: str, known: Mapping[str, Any] | None
     Returns
     -------
     str
-        Each line with its place, what must hold and what was given; of many misses the first and their number.
+        Each line with its place, what must hold and what was given; of many misses the first.
     """
     items = [(_path(item["loc"]), item) for item in error.errors()[:_MOST_MISSES]]
     lines = []
