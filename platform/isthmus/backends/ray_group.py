@@ -99,28 +99,28 @@ class AnySize(_Patience, ElasticScalingPolicy):  # type: ignore[misc]
         self._since = 0.0
         self._looks_again = 0.0
         self._saves_again = 0.0
-        self._is_beginning = True
+        self._present: frozenset[str] = frozenset()
 
     def _count_possible_workers(self, reserved_resources: Mapping[str, Any]) -> int:
         """Count on no node that is about to go, or that is gone and not yet taken for dead."""
         left_out = _going_nodes()
-        if self._is_beginning:
-            # Ray would wait a minute for workers there.
-            left_out |= _silent_nodes(set(reserved_resources) - left_out)
+        # Ray would wait a minute for workers there. One with a worker may be silent for a while.
+        left_out |= _silent_nodes(set(reserved_resources) - left_out - self._present)
         staying = {node: has for node, has in reserved_resources.items() if node not in left_out}
         return self._rules.fitting(super()._count_possible_workers(staying))
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """Start workers, or wait; what was wished of the group before is void."""
         self._rules.board.grant()
-        self._intended, self._is_beginning = None, True
+        self._intended, self._present = None, frozenset()
         return super().make_decision_for_non_running_worker_group()
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
         """Go on, or begin anew with other workers once those that run have saved."""
-        now, self._is_beginning = time.monotonic(), False
+        now = time.monotonic()
+        self._present = frozenset(one.metadata.node_id for one in worker_group_state.workers)
         if self._intended is not None:
             if self._rules.board.is_wished and now - self._since < _CHECKPOINT_SECONDS:
                 return NoopDecision()

@@ -206,6 +206,23 @@ def test_a_node_that_is_gone_is_not_counted_on_before_ray_knows(
     policy = Room(rules(tmp_path))
     monkeypatch.setattr(ray_group, "_silent_nodes", lambda nodes: nodes & {"b"})
     assert size(policy.make_decision_for_non_running_worker_group()) == 1
+    # Ray's count has it for a while yet: a larger group would wait for it
+    for _ in range(20):
+        clock.now += 1.0
+        assert size(policy.make_decision_for_running_worker_group(group("a"), None)) is None
+    assert not Noticeboard(tmp_path).is_wished
+
+
+def test_a_node_with_a_worker_that_is_silent_for_a_while_is_kept(
+    tmp_path, clock, going, monkeypatch
+):
+    policy = Room(rules(tmp_path))
+    policy.make_decision_for_non_running_worker_group()
+    monkeypatch.setattr(ray_group, "_silent_nodes", lambda nodes: nodes & {"b"})
+    for _ in range(20):
+        clock.now += 1.0
+        assert size(policy.make_decision_for_running_worker_group(group("ab"), None)) is None
+    assert not Noticeboard(tmp_path).is_wished
 
 
 def test_nodes_that_take_no_connection_are_silent(monkeypatch):
