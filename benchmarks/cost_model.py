@@ -7,7 +7,7 @@ a measurement of that case (`scale.py`), and the error is printed beside it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 import numpy as np
@@ -98,6 +98,9 @@ class Network:
         Seconds of a worker's step over voxels times subjects.
     step_bytes : Line
         Memory beyond the libraries', over the same.
+    lockstep_s : float
+        What each short sum costs beyond the link's latency, because workers come to it one after
+        the other; of the device that was measured.
     """
 
     preset: str
@@ -105,8 +108,9 @@ class Network:
     n_sums: int
     step_s: Line
     step_bytes: Line
+    lockstep_s: float = 0.0
 
-    def messages_s(self, link: Link, n_workers: int) -> float:
+    def messages_s(self, link: Link, n_workers: int, times: float = 1.0) -> float:
         """Seconds of a step in which workers wait for each other's messages.
 
         The gradient is counted whole, behind the backward pass: it is smaller than the 25 MB at
@@ -114,7 +118,8 @@ class Network:
         """
         if n_workers == 1:
             return 0.0
-        short = self.n_sums * link.all_reduce_s(0.0, n_workers)
+        each = link.all_reduce_s(0.0, n_workers) + self.lockstep_s / times
+        short = self.n_sums * each
         return short + link.all_reduce_s(GRADIENT_BYTES * self.n_parameters, n_workers)
 
     def group_step_s(
@@ -136,4 +141,19 @@ class Network:
             How many times as fast as the one that was measured each device computes.
         """
         computing = self.step_s.at(n_voxels * n_subjects) / times
-        return computing + self.messages_s(link, n_workers)
+        return computing + self.messages_s(link, n_workers, times)
+
+    def in_lockstep(self, n_voxels: float, link: Link, found_s: float) -> "Network":
+        """Fit what sums cost, to a step of two workers of one subject each.
+
+        Parameters
+        ----------
+        n_voxels : float
+            Of a padded image.
+        link : Link
+            Between them.
+        found_s : float
+            What the step took.
+        """
+        beyond = max(0.0, found_s - self.group_step_s(n_voxels, 1, 2, link))
+        return replace(self, lockstep_s=beyond / self.n_sums)

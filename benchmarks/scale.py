@@ -3,7 +3,7 @@
 Measured, on one thread a worker: steps of a worker by itself; all-reduces between two workers on
 nodes of their own (network namespaces with a link between them; without root they share the
 loopback), also over a slower link; reading a subject from the store. Lines are fitted to some of
-it, and foretell the rest: a larger image, a larger batch, a step of two workers over the slow link.
+it, and foretell the rest: a larger image, a larger batch, steps of two workers over the slow link.
 Then studies are simulated on clusters that nobody has measured, and say so.
 
     python benchmarks/scale.py                         # some minutes; tables for docs/scale.md
@@ -81,7 +81,7 @@ def main() -> None:
         fast, slow = _links(nodes)
         networks, held = {}, []
         for preset in arguments.presets:
-            networks[preset], of_preset = _network(preset, nodes, slow, arguments)
+            networks[preset], of_preset = _network(preset, nodes, fast, slow, arguments)
             held += of_preset
     reading, compressed, read_held = _reading(arguments.rounds)
     print("\n".join(_tables(networks, fast, slow, nodes.named, reading, held + read_held)))
@@ -201,7 +201,7 @@ def _links(nodes: Nodes) -> tuple[Link, Link]:
 
 
 def _network(
-    preset: str, nodes: Nodes, slow: Link, arguments: argparse.Namespace
+    preset: str, nodes: Nodes, fast: Link, slow: Link, arguments: argparse.Namespace
 ) -> tuple[Network, list[HeldOut]]:
     """Measure steps of a network, fit them, and foretell those that were left out."""
 
@@ -223,24 +223,21 @@ def _network(
 
     sizes = [prod(grid) * n_subjects for grid, n_subjects in FITTED]
     measured = [steps(*one) for one in FITTED]
-    nodes.limit(SLOW_MBIT)
-    two_s, _, told = steps(TOGETHER, 1, 2)
-    nodes.limit(None)
+    together_s, _, told = steps(TOGETHER, 1, 2)
     network = Network(
         preset,
         told["n_parameters"],
         told["n_sums"],
         Line.fitted(sizes, [one[0] for one in measured]),
         Line.fitted(sizes, [one[1] for one in measured]),
-    )
-    held = [
-        HeldOut(
-            f"`{preset}`: step of two workers, {edges(TOGETHER)}, link of {SLOW_MBIT} Mbit/s",
-            network.group_step_s(prod(TOGETHER), 1, 2, slow),
-            two_s,
-            "s",
-        )
-    ]
+    ).in_lockstep(prod(TOGETHER), fast, together_s)
+    held = []
+    nodes.limit(SLOW_MBIT)
+    for grid in (TOGETHER, LEFT_OUT[0][0]):
+        foretold = network.group_step_s(prod(grid), 1, 2, slow)
+        named = f"`{preset}`, {edges(grid)}, two workers, link of {SLOW_MBIT} Mbit/s: step"
+        held.append(HeldOut(named, foretold, steps(grid, 1, 2)[0], "s"))
+    nodes.limit(None)
     for grid, n_subjects in LEFT_OUT:
         size = prod(grid) * n_subjects
         seconds, taken, _ = steps(grid, n_subjects)
@@ -295,6 +292,7 @@ def _tables(
             f"{1e3 * one.step_s.at_zero:.1f} ms + {1e9 * one.step_s.per_unit:.0f} ns a voxel",
             f"{one.step_bytes.at_zero / 2**20:.0f} MiB + {one.step_bytes.per_unit:.0f} B a voxel",
             f"{one.n_sums}",
+            f"{1e3 * one.lockstep_s:.2f} ms",
         ]
         for preset, one in networks.items()
     ]
@@ -307,7 +305,11 @@ def _tables(
         f"{describe_machine()}; one thread a worker.",
         "",
         *markdown(
-            ["preset", "parameters", "a worker's step", "its memory", "short sums a step"], rows
+            [
+                *("preset", "parameters", "a worker's step", "its memory", "short sums a step"),
+                "each beyond its latency",
+            ],
+            rows,
         ),
         "",
         *markdown(["link", "latency of a short sum", "all-reduce"], links),

@@ -152,7 +152,7 @@ def simulate(
     n_events = study.n_epochs + study.events_per_fold
     told_s = study.n_trials * study.n_folds * (n_events * cluster.event_s + cluster.publish_s)
     hours = max(ends, told_s) / 3600
-    messages = network.messages_s(cluster.link, n_workers)
+    messages = network.messages_s(cluster.link, n_workers, cluster.times)
     return Forecast(
         hours=hours,
         used=held_s * n_workers / (cluster.n_devices * hours * 3600),

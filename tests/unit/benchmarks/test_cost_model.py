@@ -78,6 +78,18 @@ def test_workers_share_the_subjects_and_wait_for_messages(costs, network):
     assert network.group_step_s(1000, 4, 1, link, times=10) == pytest.approx(0.4)
 
 
+def test_what_workers_wait_for_each_other_is_found_again(costs, network):
+    fast, slow = costs.Link(1e-3, 4000.0), costs.Link(2e-3, 400.0)
+    found = network.group_step_s(1000, 1, 2, fast) + 0.5
+    fitted = network.in_lockstep(1000, fast, found)
+    assert fitted.lockstep_s == pytest.approx(0.5 / network.n_sums)
+    for times in (1.0, 10.0):  # faster devices are unequal by less
+        beyond = [one.group_step_s(2000, 1, 2, slow, times) for one in (fitted, network)]
+        assert beyond[0] - beyond[1] == pytest.approx(0.5 / times)
+    assert fitted.group_step_s(1000, 1, 1, slow) == network.group_step_s(1000, 1, 1, slow)
+    assert network.in_lockstep(1000, fast, 0.0).lockstep_s == 0.0
+
+
 def test_nothing_in_the_way_it_is_arithmetic(costs, studies, network):
     study, cluster = study_of(studies), cluster_of(studies, costs)
     told = studies.simulate(study, cluster, network, 1)
