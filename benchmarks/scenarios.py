@@ -71,7 +71,11 @@ def scenario_tables(network: Network, compressed: float) -> list[str]:
         "",
         *_forecasts(study, cluster, network),
         "",
-        "The same search at 40,000 subjects and a batch of 32, by the speed that is assumed:",
+        "The same where each node reads from a disk or a memory of its own, fast enough:",
+        "",
+        *_forecasts(study, replace(cluster, store_bytes_per_s=float("inf")), network),
+        "",
+        "The first search of 40,000 subjects with a batch of 32, by the speed that is assumed:",
         "",
         *_speeds(
             replace(study, n_subjects=SUBJECTS[1], global_batch_size=BATCHES[1]), cluster, network
