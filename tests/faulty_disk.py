@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from process_ends import told_to_end_is_an_exception
 
 _SECONDS = 30.0
 
@@ -26,7 +27,7 @@ def small_disk(place: Path, mib: int) -> Iterator[Path]:
         file.truncate(mib * 2**20)
     # root may not use more than others: no blocks are kept back for it
     _run("mkfs.ext4", "-q", "-m", "0", str(image))
-    with _told_to_end_is_an_exception():
+    with told_to_end_is_an_exception():
         try:
             _mount("mount", "-o", "loop", str(image), str(disk))
             yield disk
@@ -82,7 +83,7 @@ def slow_disk(place: Path, write_mib_s: float, read_mib_s: float) -> Iterator[Sl
         folder.mkdir(parents=True)
     limits = (f"--write-rate={write_mib_s * 2**20:.0f}", f"--read-rate={read_mib_s * 2**20:.0f}")
     before = {process.pid for process in psutil.process_iter()}
-    with _told_to_end_is_an_exception():
+    with told_to_end_is_an_exception():
         try:
             _mount("bindfs", *limits, str(behind), str(disk))
             (served,) = [
@@ -119,21 +120,6 @@ def _run(*command: str) -> None:
     """Run something that has to work."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     assert done.returncode == 0, f"{command}: {done.stderr}"
-
-
-@contextmanager
-def _told_to_end_is_an_exception() -> Iterator[None]:
-    """Let SIGTERM run every `finally`."""
-
-    def end(number: int, _: object) -> None:
-        # pytest would take SystemExit for the failure of one test, and go on with the next
-        raise KeyboardInterrupt(f"told to end by signal {number}")
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _unmount(disk: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from process_ends import kill_tree
 from tiny_search import ENVIRONMENT
 
 PROGRAMS = Path(sys.executable).parent
 # What starting a cluster, and all of a job, may take on a busy machine.
-START_SECONDS, JOB_SECONDS, END_SECONDS = 120.0, 400.0, 60.0
+START_SECONDS, JOB_SECONDS = 120.0, 400.0
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,7 @@ def ray_head(place: Path, environment: dict[str, str]) -> Iterator[tuple[str, st
         yield f"127.0.0.1:{head}", f"http://127.0.0.1:{jobs}"
     finally:
         # The drivers of jobs have sessions of their own, but are below it too.
-        below = process.children(recursive=True) if process.is_running() else []
-        for each in [process, *below]:
-            try:
-                each.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        left = psutil.wait_procs([process, *below], timeout=END_SECONDS)[1]
-        assert not left, f"killed, and not over after {END_SECONDS:g} s: {left}"
+        kill_tree(process)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from process_ends import told_to_end_is_an_exception
+
 SECONDS = 60.0
 """What a command of iproute2, or ending a node's processes, may take."""
 
@@ -143,7 +145,7 @@ def node_network(n_nodes: int) -> Iterator[Network]:
     _sweep()
     _made += 1
     network = Network(f"is-{os.getpid()}-{_made}", n_nodes)
-    with _told_to_end_is_an_exception():
+    with told_to_end_is_an_exception():
         try:
             _ip("netns", "add", network.switch)
             _ip("-n", network.switch, "link", "add", "br0", "type", "bridge")
@@ -227,18 +229,3 @@ def _sweep() -> None:
         found = _NAME.match(name)
         if found and not Path("/proc", found["pid"]).exists():
             _remove(found[0])
-
-
-@contextmanager
-def _told_to_end_is_an_exception() -> Iterator[None]:
-    """Let SIGTERM run every `finally`."""
-
-    def end(number: int, _: object) -> None:
-        # pytest would take SystemExit for the failure of one test, and go on with the next
-        raise KeyboardInterrupt(f"told to end by signal {number}")
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

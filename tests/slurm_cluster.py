@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from deploy_files import DEPLOY, PROGRAMS
+from process_ends import kill_tree
 
 SCRIPT = DEPLOY / "slurm" / "isthmus.sbatch"
 SOURCES = (DEPLOY.parent / "platform", DEPLOY.parent / "dashboards")
@@ -279,14 +279,7 @@ def _daemon(slurm: Slurm, command: list[str], ready: Callable[[], bool]) -> Iter
             time.sleep(0.1)
         yield
     finally:
-        below = process.children(recursive=True) if process.is_running() else []
-        for each in [process, *below]:
-            try:
-                each.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        process.wait(timeout=30)
-        psutil.wait_procs(below, timeout=30)
+        kill_tree(process)
 
 
 def _path() -> str:

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import psutil
 import pytest
 from deploy_files import DEPLOY, PROGRAMS, compose, image_environment, run
 from postgres_server import PostgresServer
+from process_ends import kill_tree
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
@@ -234,14 +234,7 @@ def _service(
             time.sleep(0.3)
         yield
     finally:
-        below = process.children(recursive=True) if process.is_running() else []
-        for each in [process, *below]:
-            try:
-                each.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        process.wait(timeout=30)
-        psutil.wait_procs(below, timeout=30)
+        kill_tree(process)
 
 
 def _free_ports(*names: str) -> dict[str, int]:

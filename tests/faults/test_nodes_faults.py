@@ -179,7 +179,7 @@ def test_a_node_is_lost_with_a_trial_on_it(shared):
         node = shared.wait_for_training(command)
         shared.cluster.kill_raylet(node)
         clock.start()
-        notice(command, clock, "its process died")
+        notice(command, clock, "its node is gone")
         finish(shared, command, clock)
     shared.cluster.come_back(node)
     record_fault(
@@ -218,7 +218,7 @@ def test_a_link_is_cut_until_the_node_is_taken_for_dead(shared):
         (orphan,) = cluster.working(node)
         cluster.network.cut(node)
         clock.start()
-        notice(command, clock, "its process died")
+        notice(command, clock, "its node is gone")
         orphan.wait(timeout=30)
         # of itself: its node has not heard yet that it is taken for dead, so nobody ended it
         assert cluster.raylet(node).is_running()
