@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check audit bench calibration golden reliability docs screenshots clean
+.PHONY: help setup demo test test-faults fuzz check audit bench calibration golden reliability docs screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -47,7 +47,11 @@ test: $(READY)  ## Run the tests: the quick ones, then those that start Ray, MLf
 test-faults: $(READY)  ## Run the long tests: several nodes, faults, load, fuzzing, simulations
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m alone tests/integration tests/faults
 	@$(PYTEST) --dist loadfile -m 'long and not alone' tests
-	@ISTHMUS_FUZZ_INPUTS=100000 $(PYTEST) --dist worksteal tests/fuzz
+	@$(MAKE) --no-print-directory fuzz FUZZ_INPUTS=25000
+
+FUZZ_INPUTS := 100000
+fuzz: $(READY)  ## Try 100,000 inputs on each reader by each engine, and print what came of them
+	@ISTHMUS_FUZZ_INPUTS=$(FUZZ_INPUTS) $(PYTEST) --dist worksteal tests/fuzz
 
 check: $(READY)  ## Check style, types, import contracts, spelling and the docstrings' examples
 	@$(BIN)/ruff check $(SOURCES)

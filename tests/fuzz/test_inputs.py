@@ -1,7 +1,8 @@
 """Any bytes at all: accepted, or refused with an error of ours, in bounded time and memory.
 
-How many inputs each engine tries on each target is set by ISTHMUS_FUZZ_INPUTS; `make test-faults`
-sets 100000. A failing input is printed, to become a test beside the module that it is about.
+How many inputs each engine tries on each target is set by ISTHMUS_FUZZ_INPUTS; `make fuzz` sets
+100000, `make test-faults` a quarter of that. A failing input is printed, to become a test beside
+the module that it is about.
 """
 
 import json
